@@ -5,6 +5,10 @@
 export const control = {
   /** The pool adds 1 to start a run; workers wait on it. */
   generation: 0,
+  /** What a generation does: 0 the whole `run`, i + 1 `runStep(i)` alone. Written by the pool before it adds to `generation`. */
+  step: 4,
+  /** Workers that have ended the current `runStep`. Owned by the pool. */
+  stepDone: 8,
   /** 1 asks all workers to end when they see the next generation. */
   stop: 64,
   /** Threads that have arrived at the current barrier. Owned by generated code. */
