@@ -1,9 +1,35 @@
 import { CadnnError } from "../errors.ts";
+import { batchNormOps } from "./batch-norm.ts";
 import { convOps } from "./conv.ts";
+import { convTransposeOps } from "./conv-transpose.ts";
+import { elementwiseOps } from "./elementwise.ts";
+import { gemmOps } from "./gemm.ts";
+import { normalizationOps } from "./normalization.ts";
 import type { OpDef } from "./op.ts";
+import { padOps } from "./pad.ts";
+import { poolOps } from "./pool.ts";
+import { reduceOps } from "./reduce.ts";
+import { resizeOps } from "./resize.ts";
+import { shapeOps } from "./shape.ts";
+import { softmaxOps } from "./softmax.ts";
+
+const families: readonly (readonly OpDef[])[] = [
+  convOps as readonly OpDef[],
+  convTransposeOps as readonly OpDef[],
+  gemmOps as readonly OpDef[],
+  batchNormOps as readonly OpDef[],
+  elementwiseOps,
+  poolOps as readonly OpDef[],
+  reduceOps,
+  softmaxOps,
+  shapeOps as readonly OpDef[],
+  padOps as readonly OpDef[],
+  resizeOps as readonly OpDef[],
+  normalizationOps as readonly OpDef[],
+];
 
 /** All ops by name, one entry a family file. */
-const table: ReadonlyMap<string, OpDef> = new Map([...convOps].map((op) => [op.name, op as OpDef]));
+const table: ReadonlyMap<string, OpDef> = new Map(families.flat().map((op) => [op.name, op]));
 
 export const opNames: readonly string[] = [...table.keys()];
 
