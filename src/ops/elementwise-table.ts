@@ -48,7 +48,9 @@ export const elementwise = {
   Sub: arithmetic(e.sub(x, y), (a, b) => a - b),
   Mul: arithmetic(e.mul(x, y), (a, b) => a * b),
   Div: arithmetic(e.div(x, y), (a, b) => (b === 0n ? 0n : a / b)),
+  // biome-ignore lint/complexity/useMathMinMax: takes no bigint
   Min: arithmetic(e.min(x, y), (a, b) => (a < b ? a : b)),
+  // biome-ignore lint/complexity/useMathMinMax: takes no bigint
   Max: arithmetic(e.max(x, y), (a, b) => (a > b ? a : b)),
   Equal: comparison(e.eq(x, y), (a, b) => a === b, allTypes),
   Less: comparison(e.lt(x, y), (a, b) => a < b),
@@ -79,7 +81,7 @@ export const elementwise = {
   LeakyRelu: activation(({ alpha = 0.01 }) => e.select(e.lt(x, 0), e.mul(x, alpha), x)),
   HardSigmoid: activation(({ alpha = 0.2, beta = 0.5 }) => clamp(e.add(e.mul(x, alpha), beta), 0, 1)),
   Elu: activation(({ alpha = 1 }) => e.select(e.lt(x, 0), e.mul(expMinus1, alpha), x)),
-  Selu: activation(({ alpha = 1.67326319217681884765625, gamma = 1.05070102214813232421875 }) => e.mul(e.select(e.gt(x, 0), x, e.mul(expMinus1, alpha)), gamma)),
+  Selu: activation(({ alpha = 1.6732631921768188, gamma = 1.0507010221481323 }) => e.mul(e.select(e.gt(x, 0), x, e.mul(expMinus1, alpha)), gamma)),
   Clip: {
     inputs: 1,
     dtypes: numericTypes,

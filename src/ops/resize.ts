@@ -3,9 +3,12 @@ import { elementCount, type Tensor, type TensorType } from "../ir/types.ts";
 import { fromNumbers, numbersOf, numericTypes } from "./numbers.ts";
 import { defineOp, expectDType, required } from "./op.ts";
 
-export type ResizeMode = "nearest" | "linear" | "cubic";
-export type CoordinateMode = "half_pixel" | "half_pixel_symmetric" | "pytorch_half_pixel" | "align_corners" | "asymmetric" | "tf_crop_and_resize";
-export type NearestMode = "round_prefer_floor" | "round_prefer_ceil" | "floor" | "ceil";
+const resizeModes = ["nearest", "linear", "cubic"] as const;
+const nearestModes = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"] as const;
+const coordinateModes = ["half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_half_pixel_for_nn", "tf_crop_and_resize"] as const;
+export type ResizeMode = (typeof resizeModes)[number];
+export type NearestMode = (typeof nearestModes)[number];
+export type CoordinateMode = (typeof coordinateModes)[number];
 /** One scale and size a dimension. `sizes` is the shape of the output. */
 export type ResizeAttrs = {
   readonly scales: readonly number[];
@@ -40,6 +43,8 @@ function sourceCoordinate(x: number, axis: number, extent: number, attrs: Resize
       return size === 1 ? -0.5 : (x + 0.5) / scale - 0.5;
     case "half_pixel_symmetric":
       return (extent / 2) * (1 - size / length) + (x + 0.5) / scale - 0.5;
+    case "tf_half_pixel_for_nn":
+      return (x + 0.5) / scale;
     case "asymmetric":
       return x / scale;
     case "align_corners":
@@ -115,6 +120,12 @@ export const Resize = defineOp<ResizeAttrs>({
     const rank = x.shape.length;
     if (attrs.scales.length !== rank || attrs.sizes.length !== rank || attrs.scales.some((scale) => !(scale > 0)))
       throw new CadnnError("E_INVALID_ATTRIBUTE", `Resize: scales [${attrs.scales.join(", ")}] and sizes [${attrs.sizes.join(", ")}] of [${x.shape.join(", ")}]`);
+    for (const [option, value, known] of [
+      ["mode", attrs.mode, resizeModes],
+      ["coordinateMode", attrs.coordinateMode, coordinateModes],
+      ["nearestMode", attrs.nearestMode, nearestModes],
+    ] as const)
+      if (!(known as readonly string[]).includes(value)) throw new CadnnError("E_INVALID_ATTRIBUTE", `Resize: ${option} ${value} is unknown`);
     return [{ dtype: x.dtype, shape: attrs.sizes }];
   },
   evaluate([input], attrs, [type]) {
