@@ -26,6 +26,8 @@ export function regionOf(record: TensorRecord, offset: number): Region {
 
 /** What to write where. Throws E_INPUT_NAME, E_SHAPE_MISMATCH, E_DTYPE_MISMATCH. `copy`: the caller may change its arrays before they are used. */
 export function feedWrites(inputs: readonly TensorRecord[], offsets: readonly number[], feeds: Feeds, copy: boolean): Write[] {
+  if (typeof feeds !== "object" || feeds === null)
+    throw new CadnnError("E_INPUT_NAME", "run takes an object of feeds", { at: "feeds", hint: `Feed all of: ${listNames(inputs)}.` });
   for (const name of Object.keys(feeds)) {
     if (!inputs.some((input) => input.name === name)) {
       throw new CadnnError("E_INPUT_NAME", `the net has no input "${name}"`, { at: name, hint: `Its inputs are: ${listNames(inputs)}.` });
@@ -33,7 +35,8 @@ export function feedWrites(inputs: readonly TensorRecord[], offsets: readonly nu
   }
   return inputs.map((input, i) => {
     const feed = Object.hasOwn(feeds, input.name) ? feeds[input.name] : undefined;
-    if (feed === undefined) throw new CadnnError("E_INPUT_NAME", `input "${input.name}" is missing`, { at: input.name, hint: `Feed all of: ${listNames(inputs)}.` });
+    if (feed === undefined || feed === null)
+      throw new CadnnError("E_INPUT_NAME", `input "${input.name}" is missing`, { at: input.name, hint: `Feed all of: ${listNames(inputs)}.` });
     return { offset: offsets[i] as number, data: memoryForm(input, feed, copy) };
   });
 }
