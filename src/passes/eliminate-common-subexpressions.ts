@@ -35,7 +35,7 @@ export const eliminateCommonSubexpressions: Pass = {
         return [node];
       }
       changed = true;
-      node.outputs.forEach((out, i) => substitutes.set(out, first.outputs[i] as Value));
+      for (const [i, out] of node.outputs.entries()) substitutes.set(out, first.outputs[i] as Value);
       return [];
     });
     const outputs = graph.outputs.map(({ name, value }) => ({ name, value: resolve(value) }));

@@ -20,12 +20,17 @@ function totalPads(pad: Node, window: Node): number[] {
   return (window.attrs.pads as readonly number[]).map((p, i) => p + (spatial[i] as number));
 }
 
-/** Conv(Pad(x)) ⇒ Conv(x) that pads more, where the Pad writes zeros. */
+/** Whether each window sees some of x, if there is no gap in it. */
+const isNarrow = (pads: readonly number[], kernel: readonly number[]) => pads.every((p, i) => p < (kernel[i % kernel.length] as number));
+
+/** Conv(Pad(x)) ⇒ Conv(x) that pads more, where the Pad writes zeros. Padding as wide as the kernel, above all of 1×1, is left to the Pad. */
 export const fusePadIntoConvRule = rule({
   name: "fuse-pad-into-conv",
   match: opOf(["Conv", "FusedConv"], "conv", [pad, any("w"), maybe(any("b")), maybe(any("residual"))]),
-  rewrite({ conv, pad, x }, rewriter) {
-    return pad.attrs.value === 0 ? rewriter.replace(conv.op, [x, ...conv.inputs.slice(1)], { ...conv.attrs, pads: totalPads(pad, conv) }) : undefined;
+  rewrite({ conv, pad, x, w }, rewriter) {
+    const pads = totalPads(pad, conv);
+    if (pad.attrs.value !== 0 || !isNarrow(pads, w.type.shape.slice(2))) return undefined;
+    return rewriter.replace(conv.op, [x, ...conv.inputs.slice(1)], { ...conv.attrs, pads });
   },
 });
 
@@ -41,18 +46,18 @@ export const fusePadIntoAveragePoolRule = rule({
 });
 
 /**
- * MaxPool(Pad(x)) ⇒ MaxPool(x) that pads more, where the Pad writes −∞, or zeros beside an x that is nowhere negative; then
- * every window must see some of x, which it does if it is larger than the padding.
+ * MaxPool(Pad(x)) ⇒ MaxPool(x) that pads more, where the Pad writes −∞, or zeros beside an x that is nowhere negative and of
+ * which every window sees some.
  */
 export const fusePadIntoMaxPoolRule = rule({
   name: "fuse-pad-into-max-pool",
   match: opOf("MaxPool", "pool", [pad]),
   rewrite({ pool, pad, x }, rewriter) {
     const pads = totalPads(pad, pool);
-    const kernel = pool.attrs.kernel as readonly number[];
-    const seesInput = pool.attrs.ceilMode !== true && pads.every((p, i) => p < (kernel[i % kernel.length] as number));
-    const neutral = pad.attrs.value === Number.NEGATIVE_INFINITY || (pad.attrs.value === 0 && isNonNegative(x, rewriter));
-    return neutral && seesInput && pool.outputs.length === 1 ? rewriter.replace("MaxPool", [x], { ...pool.attrs, pads }) : undefined;
+    if (pool.attrs.ceilMode === true || pool.outputs.length !== 1) return undefined;
+    const undilated = (pool.attrs.dilations as readonly number[]).every((d) => d === 1);
+    const unseen = pad.attrs.value === 0 && undilated && isNarrow(pads, pool.attrs.kernel as readonly number[]) && isNonNegative(x, rewriter);
+    return unseen || pad.attrs.value === Number.NEGATIVE_INFINITY ? rewriter.replace("MaxPool", [x], { ...pool.attrs, pads }) : undefined;
   },
 });
 

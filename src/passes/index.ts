@@ -11,7 +11,7 @@ import { fuseElementwise } from "./fuse-elementwise.ts";
 import { fusePad } from "./fuse-pad.ts";
 import { fuseResidual } from "./fuse-residual.ts";
 import { gemmFromMatMul } from "./gemm-from-matmul.ts";
-import { mergeReshapes } from "./merge-reshapes.ts";
+import { mergeMovements } from "./merge-movements.ts";
 import type { Pass } from "./pass.ts";
 import { useGlobalAveragePool } from "./use-global-average-pool.ts";
 
@@ -23,7 +23,7 @@ export const passes: readonly Pass[] = [
   eliminateDeadNodes,
   eliminateIdentity,
   foldConstants,
-  mergeReshapes,
+  mergeMovements,
   eliminateCommonSubexpressions,
   useGlobalAveragePool,
   gemmFromMatMul,
@@ -37,7 +37,7 @@ export const passes: readonly Pass[] = [
 ];
 
 /** What a graph takes that is yet to be trained, or that its gradient is part of: BatchNorm and activations stay nodes of their own. */
-export const trainingPasses: readonly Pass[] = [eliminateDeadNodes, eliminateIdentity, foldConstants, mergeReshapes, eliminateCommonSubexpressions];
+export const trainingPasses: readonly Pass[] = [eliminateDeadNodes, eliminateIdentity, foldConstants, mergeMovements, eliminateCommonSubexpressions];
 
 export interface OptimizeOptions {
   /** Passes to run instead of all of `passes`. */
