@@ -1,5 +1,13 @@
-import { defineConfig } from "vitest/config";
+import { defaultExclude, defineConfig } from "vitest/config";
+import { CountReporter } from "./test/reporter.ts";
 
 export default defineConfig({
-  test: { include: ["test/**/*.test.ts"], testTimeout: 60_000, pool: "forks", maxWorkers: 2 },
+  test: {
+    include: ["test/**/*.test.ts"],
+    exclude: [...defaultExclude, "test/browser/**"],
+    testTimeout: 60_000,
+    pool: "forks",
+    maxWorkers: 2,
+    reporters: ["default", new CountReporter()],
+  },
 });

@@ -2,10 +2,11 @@ import { describe, expect, test } from "vitest";
 import type { TargetName } from "../../src/artifact/manifest.ts";
 import { targetNames } from "../../src/artifact/validate.ts";
 import { type CadnnError, createSession, detectFeatures, type Feeds, type Session } from "../../src/runtime/index.ts";
-import { k, sessionSuite, x } from "./helpers/session-suite.ts";
+import { k, sessionSuite, sourceSuite, x } from "./helpers/session-suite.ts";
 import { expected, n, tinyNet } from "./helpers/tiny-net.ts";
 
 sessionSuite("main thread", detectFeatures().threads);
+sourceSuite("main thread");
 
 /** What a rejected promise gave. */
 async function failure(promise: Promise<unknown>): Promise<CadnnError> {
@@ -83,8 +84,8 @@ describe("failures", () => {
     for (const threads of [1, 2]) expect(await failure(createSession(encodeArtifact({ ...artifact, code }), { threads }))).toMatchObject({ code: "E_NO_BACKEND" });
   });
 
-  test("a trap ends the session with E_INTERNAL", async () => {
-    const session = await createSession(tinyNet({ epilogue: [0x00] }), { threads: 1 }); // unreachable
+  test.each([1, 2])("a trap ends the session with E_INTERNAL, %i threads", async (threads) => {
+    const session = await createSession(tinyNet({ epilogue: [0x00] }), { threads }); // unreachable
     expect(await failure(session.run({ x, k }))).toMatchObject({ code: "E_INTERNAL", message: expect.stringContaining("trapped") });
     expect(await failure(session.run({ x, k }))).toMatchObject({ code: "E_INTERNAL", message: expect.stringContaining("stopped by an earlier failure") });
     await session.dispose();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type CadnnError, createSession } from "../../../src/runtime/index.ts";
+import { type CadnnError, createSession, type Session } from "../../../src/runtime/index.ts";
 import { expected, n, tinyNet, weights } from "./tiny-net.ts";
 
 export const x = Float32Array.from({ length: n }, (_, i) => i - 20);
@@ -7,11 +7,18 @@ export const k = BigInt64Array.of(-7n, 2n ** 31n - 1n);
 
 const x64 = tinyNet();
 
+/** What a test sees of a session; that of a worker is driven by messages. */
+export type SessionLike = Pick<
+  Session,
+  "name" | "inputs" | "backend" | "target" | "threads" | "notes" | "parameters" | "run" | "warmup" | "profile" | "readParameter" | "writeParameter" | "dispose"
+>;
+export type Create = (source: Uint8Array, options: { threads: number }) => Promise<SessionLike>;
+
 /** What must hold wherever a session runs: in Node, a page, a worker. `shares`: whether memory can be shared here. */
-export function sessionSuite(where: string, shares: boolean): void {
+export function sessionSuite(where: string, shares: boolean, create: Create = createSession): void {
   describe.each([1, 2, 3])(`session, %i threads, ${where}`, (threads) => {
     test("describes the net, runs it, and says how many threads it has", async () => {
-      const session = await createSession(x64, { threads });
+      const session = await create(x64, { threads });
       expect(session.inputs).toEqual([
         { name: "x", dtype: "float32", shape: [1, n] },
         { name: "k", dtype: "int64", shape: [2] },
@@ -25,7 +32,7 @@ export function sessionSuite(where: string, shares: boolean): void {
     });
 
     test("runs in the order of calls, on the feeds as they were when called, and disposes after them", async () => {
-      const session = await createSession(x64, { threads });
+      const session = await create(x64, { threads });
       const feed = x.slice();
       const runs = Array.from({ length: 40 }, (_, i) => {
         feed[0] = i;
@@ -38,7 +45,7 @@ export function sessionSuite(where: string, shares: boolean): void {
     });
 
     test("results are copies", async () => {
-      const session = await createSession(x64, { threads });
+      const session = await create(x64, { threads });
       const first = await session.run({ x, k });
       await session.run({ x: new Float32Array(n), k });
       expect(first.y?.data).toEqual(expected(x, 0));
@@ -46,7 +53,7 @@ export function sessionSuite(where: string, shares: boolean): void {
     });
 
     test("reads and writes parameters; warmup and profile leave them alone", async () => {
-      const session = await createSession(x64, { threads });
+      const session = await create(x64, { threads });
       expect(session.parameters.map((p) => p.name)).toEqual(["runs"]);
       await session.run({ x, k });
       expect(await session.readParameter("runs")).toEqual({ shape: [], dtype: "float32", data: Float32Array.of(1) });
@@ -66,13 +73,23 @@ export function sessionSuite(where: string, shares: boolean): void {
     });
 
     test("a disposed session says so", async () => {
-      const session = await createSession(x64, { threads });
+      const session = await create(x64, { threads });
       await session.dispose();
       const calls = [session.run({ x, k }), session.warmup(), session.profile(), session.readParameter("runs"), session.writeParameter("runs", x)];
       for (const call of calls) await expect(call).rejects.toMatchObject({ code: "E_DISPOSED", at: "tiny" } satisfies Partial<CadnnError>);
     });
   });
 
+  test(`weights reach memory as prepare moves them, ${where}`, async () => {
+    const session = await create(x64, { threads: 1 });
+    const ones = await session.run({ x: new Float32Array(n).fill(1), k });
+    expect(ones.y?.data).toEqual(weights.slice().reverse());
+    await session.dispose();
+  });
+}
+
+/** All kinds of sources, where a session is created. */
+export function sourceSuite(where: string): void {
   describe(`sources, ${where}`, () => {
     const y = async (source: Parameters<typeof createSession>[0]) => {
       const session = await createSession(source, { threads: 1 });
@@ -106,12 +123,5 @@ export function sessionSuite(where: string, shares: boolean): void {
       await expect(y(new TextEncoder().encode("<html>"))).rejects.toMatchObject({ code: "E_INVALID_FILE" });
       await expect(y(x64.subarray(0, -5))).rejects.toMatchObject({ code: "E_INVALID_FILE", message: expect.stringContaining("5 bytes are missing") });
     });
-  });
-
-  test(`weights reach memory as prepare moves them, ${where}`, async () => {
-    const session = await createSession(x64, { threads: 1 });
-    const ones = await session.run({ x: new Float32Array(n).fill(1), k });
-    expect(ones.y?.data).toEqual(weights.slice().reverse());
-    await session.dispose();
   });
 }
