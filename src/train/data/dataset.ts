@@ -1,0 +1,139 @@
+import { CadnnError } from "../../errors.ts";
+import { createRandom, type Random } from "../../zoo/random.ts";
+
+/** Labelled images of one size, read in batches. */
+export interface Dataset {
+  readonly count: number;
+  /** [channels, height, width] */
+  readonly inputShape: readonly number[];
+  readonly classes: number;
+  /** Class of image i. */
+  label(index: number): number;
+  /**
+   * Writes the images of these indices, one after the other, and their classes. With `random` an augmented data set varies them;
+   * without, it never does.
+   */
+  batch(indices: ArrayLike<number>, images: Float32Array, labels: Int32Array, random?: Random): void;
+}
+
+/** How stored elements become the net's input: x ↦ (x · scale − mean[c]) / std[c]. */
+export interface Normalization {
+  /** 1/255 for bytes. */
+  readonly scale?: number;
+  /** One entry, or one a channel. */
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
+}
+
+export interface ImageSource extends Normalization {
+  /** All images, one after the other, each [channels, height, width]. */
+  readonly images: Uint8Array | Float32Array;
+  readonly labels: ArrayLike<number>;
+  readonly inputShape: readonly [number, number, number];
+  readonly classes: number;
+}
+
+/** @throws `E_INVALID_DATASET` if sizes do not agree or a label is no class. */
+export function imageDataset(source: ImageSource): Dataset {
+  const { images, labels, inputShape, classes } = source;
+  const [channels, height, width] = inputShape;
+  const plane = height * width;
+  const size = channels * plane;
+  const count = labels.length;
+  if (images.length !== count * size)
+    throw new CadnnError("E_INVALID_DATASET", `${images.length} elements are not ${count} images of [${inputShape.join(", ")}]`, {
+      at: "images",
+      hint: "Images and labels must belong together.",
+    });
+  for (let i = 0; i < count; i++) {
+    const label = labels[i] as number;
+    if (!Number.isInteger(label) || label < 0 || label >= classes)
+      throw new CadnnError("E_INVALID_DATASET", `label ${label} of image ${i} is not one of ${classes} classes`, { at: "labels", hint: "Classes are numbered from 0." });
+  }
+  const gains = Array.from({ length: channels }, (_, c) => (source.scale ?? 1) / channelOf(source.std, c, 1));
+  const shifts = Array.from({ length: channels }, (_, c) => channelOf(source.mean, c, 0) / channelOf(source.std, c, 1));
+  return {
+    count,
+    inputShape,
+    classes,
+    label: (i) => labels[i] as number,
+    batch(indices, out, outLabels) {
+      for (let n = 0; n < indices.length; n++) {
+        const index = indices[n] as number;
+        outLabels[n] = labels[index] as number;
+        for (let c = 0; c < channels; c++) {
+          const gain = gains[c] as number;
+          const shift = shifts[c] as number;
+          const from = index * size + c * plane;
+          const to = n * size + c * plane;
+          for (let p = 0; p < plane; p++) out[to + p] = (images[from + p] as number) * gain - shift;
+        }
+      }
+    },
+  };
+}
+
+function channelOf(values: readonly number[] | undefined, channel: number, otherwise: number): number {
+  return values === undefined ? otherwise : (values[channel] ?? values[0] ?? otherwise);
+}
+
+/** The images of these indices, in this order. */
+export function subset(dataset: Dataset, indices: readonly number[]): Dataset {
+  const picked = Int32Array.from(indices);
+  return {
+    ...dataset,
+    count: picked.length,
+    label: (i) => dataset.label(picked[i] as number),
+    batch: (wanted, images, labels, random) =>
+      dataset.batch(
+        Array.from(wanted, (i) => picked[i] as number),
+        images,
+        labels,
+        random,
+      ),
+  };
+}
+
+/**
+ * Splits off `heldOut` images (a count, or a share below 1), chosen at random but with the classes in proportion. Equal seeds give
+ * equal splits.
+ */
+export function split(dataset: Dataset, heldOut: number, seed = 1): { readonly train: Dataset; readonly heldOut: Dataset } {
+  const wanted = heldOut < 1 ? Math.round(heldOut * dataset.count) : heldOut;
+  if (!(wanted > 0 && wanted < dataset.count))
+    throw new CadnnError("E_INVALID_OPTION", `cannot hold out ${heldOut} of ${dataset.count} images`, {
+      at: "heldOut",
+      hint: "Give a count below that of the images, or a share below 1.",
+    });
+  // Sort all images by class, shuffled within, and spread the held-out ones evenly over that order.
+  const order = shuffled(dataset.count, createRandom(seed, "split"));
+  const sorted = [...order].map((index) => ({ index, label: dataset.label(index) })).sort((a, b) => a.label - b.label);
+  const train: number[] = [];
+  const held: number[] = [];
+  sorted.forEach(({ index }, i) => {
+    const isHeld = Math.floor(((i + 1) * wanted) / dataset.count) > Math.floor((i * wanted) / dataset.count);
+    (isHeld ? held : train).push(index);
+  });
+  return {
+    train: subset(
+      dataset,
+      train.sort((a, b) => a - b),
+    ),
+    heldOut: subset(
+      dataset,
+      held.sort((a, b) => a - b),
+    ),
+  };
+}
+
+/** A random permutation of 0 … count − 1 (Fisher and Yates). */
+export function shuffled(count: number, random: Random): Int32Array {
+  const order = Int32Array.from({ length: count }, (_, i) => i);
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(random.uniform() * (i + 1));
+    const t = order[i] as number;
+    order[i] = order[j] as number;
+    order[j] = t;
+  }
+  return order;
+}

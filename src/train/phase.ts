@@ -1,0 +1,134 @@
+import { CadnnError } from "../errors.ts";
+import { elementCount } from "../ir/types.ts";
+import { createRandom } from "../zoo/random.ts";
+import { type Dataset, shuffled } from "./data/dataset.ts";
+import { interrupted } from "./evaluate.ts";
+import { scalarFeeds } from "./optimizer.ts";
+import { learningRateAt, type Schedule } from "./schedule.ts";
+import type { FeedData, Stepper } from "./stepper.ts";
+import type { TrainingGraph } from "./training-graph.ts";
+
+/** How a run gets on. */
+export interface TrainingProgress {
+  readonly phase: string;
+  /** Steps done, of the phase. */
+  readonly step: number;
+  readonly steps: number;
+  /** From 1 on. */
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Means over the epoch so far; accuracy in percent of the training images. */
+  readonly loss: number;
+  readonly accuracy: number;
+  readonly learningRate: number;
+  /** Of the phase. */
+  readonly etaSeconds: number;
+}
+export type TrainingObserver = (progress: TrainingProgress) => void;
+
+export interface PhaseOptions {
+  readonly name: string;
+  readonly training: TrainingGraph;
+  readonly stepper: Stepper;
+  readonly dataset: Dataset;
+  readonly epochs: number;
+  readonly schedule: Schedule;
+  readonly seed: number;
+  /** Soft targets of every image, where the graph distills. */
+  readonly teacher?: Float32Array | undefined;
+  /** The step to begin with, after a resume. */
+  readonly from?: number;
+  /** Runs before each step. */
+  readonly before?: ((step: number) => Promise<void>) | undefined;
+  /** ρ of each step, where the graph has a penalty. */
+  readonly rho?: ((step: number) => number) | undefined;
+  readonly observer?: TrainingObserver | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Called when it is time to save, and on interruption; `step` is the next one to run. */
+  readonly save?: ((step: number) => Promise<void>) | undefined;
+  readonly saveEverySeconds?: number;
+}
+
+/** Steps of a phase; the last, incomplete batch of each epoch is left out. */
+export function phaseSteps(dataset: Dataset, batch: number, epochs: number): number {
+  const perEpoch = Math.floor(dataset.count / batch);
+  if (perEpoch === 0)
+    throw new CadnnError("E_INVALID_DATASET", `${dataset.count} images do not fill a batch of ${batch}`, { at: "batch", hint: "Use a smaller batch or more images." });
+  return Math.max(1, Math.round(perEpoch * epochs));
+}
+
+/**
+ * Runs the steps of one phase. What a step sees follows from `seed`, `name` and the step's number alone, so that a resumed phase
+ * gives the same bits as one that was never interrupted.
+ * @throws `E_INTERRUPTED` after saving; `E_NON_FINITE` if the loss leaves the finite numbers.
+ */
+export async function runPhase(options: PhaseOptions): Promise<void> {
+  const { name, training, stepper, dataset, seed } = options;
+  const { batch, inputs } = training;
+  const perEpoch = Math.floor(dataset.count / batch);
+  const steps = phaseSteps(dataset, batch, options.epochs);
+  const images = new Float32Array(batch * elementCount(dataset.inputShape));
+  const labels = new Int32Array(batch);
+  const teacher = inputs.teacher === undefined ? undefined : new Float32Array(batch * training.classes);
+  const first = options.from ?? 0;
+  const begun = performance.now();
+  let saved = begun;
+  let order = new Int32Array(0);
+  let epoch = -1;
+  let [loss, correct, seen] = [0, 0, 0];
+
+  for (let step = first; step < steps; step++) {
+    if (options.signal?.aborted) {
+      await options.save?.(step);
+      throw interrupted(name);
+    }
+    if (Math.floor(step / perEpoch) !== epoch) {
+      epoch = Math.floor(step / perEpoch);
+      order = shuffled(dataset.count, createRandom(seed, `${name}/order/${epoch}`)) as Int32Array<ArrayBuffer>;
+      [loss, correct, seen] = [0, 0, 0];
+    }
+    await options.before?.(step);
+    const start = (step % perEpoch) * batch;
+    const indices = order.subarray(start, start + batch);
+    dataset.batch(indices, images, labels, createRandom(seed, `${name}/augment/${step}`));
+    const learningRate = learningRateAt(options.schedule, step, steps);
+    const scalars = scalarFeeds(training.optimizer, learningRate, step + 1);
+    const feeds: Record<string, FeedData> = { [inputs.images]: images, [inputs.labels]: labels, [inputs.learningRate]: Float32Array.of(scalars.learningRate) };
+    if (inputs.momentScale !== undefined) feeds[inputs.momentScale] = Float32Array.of(scalars.momentScale);
+    if (inputs.rho !== undefined) feeds[inputs.rho] = Float32Array.of(options.rho?.(step) ?? 0);
+    if (inputs.teacher !== undefined && teacher !== undefined) feeds[inputs.teacher] = gatherRows(options.teacher, indices, training.classes, teacher);
+
+    const out = await stepper.run(feeds);
+    const stepLoss = out["loss"]?.[0] ?? Number.NaN;
+    if (!Number.isFinite(stepLoss))
+      throw new CadnnError("E_NON_FINITE", `the loss became ${stepLoss} in step ${step + 1} of ${name}`, { at: name, hint: "Lower the learning rate, or warm it up." });
+    loss += stepLoss;
+    correct += out["correct"]?.[0] ?? 0;
+    seen++;
+    const now = performance.now();
+    const done = step + 1;
+    options.observer?.({
+      phase: name,
+      step: done,
+      steps,
+      epoch: epoch + 1,
+      epochs: Math.ceil(steps / perEpoch),
+      loss: loss / seen,
+      accuracy: (100 * correct) / (seen * batch),
+      learningRate,
+      etaSeconds: (((now - begun) / (done - first)) * (steps - done)) / 1000,
+    });
+    if (options.save !== undefined && now - saved > 1000 * (options.saveEverySeconds ?? 60) && done < steps) {
+      await options.save(done);
+      saved = performance.now();
+    }
+  }
+}
+
+function gatherRows(rows: Float32Array | undefined, indices: Int32Array, width: number, out: Float32Array): Float32Array {
+  if (rows === undefined) throw new CadnnError("E_INTERNAL", "the graph distills, but there are no soft targets");
+  indices.forEach((index, n) => {
+    out.set(rows.subarray(index * width, (index + 1) * width), n * width);
+  });
+  return out;
+}
