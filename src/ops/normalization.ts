@@ -5,12 +5,7 @@ import { broadcastOffsets } from "./strided.ts";
 
 export type LrnAttrs = { readonly alpha: number; readonly beta: number; readonly bias: number; readonly size: number };
 export type InstanceNormAttrs = { readonly epsilon: number };
-export type LayerNormAttrs = {
-  readonly axis: number;
-  readonly epsilon: number;
-  /** Gives mean and 1 / √(variance + epsilon) as second and third output. */
-  readonly withStatistics?: boolean;
-};
+export type LayerNormAttrs = { readonly axis: number; readonly epsilon: number };
 
 /** y = x / (bias + alpha / size · Σ x²)^beta, the sum over `size` neighbouring channels. x: [N, C, …]. */
 export const LRN = defineOp<LrnAttrs>({
@@ -77,7 +72,7 @@ export const InstanceNormalization = defineOp<InstanceNormAttrs>({
 /** Normalizes over the dimensions from `axis` on. Scale and bias? broadcast to x. */
 export const LayerNormalization = defineOp<LayerNormAttrs>({
   name: "LayerNormalization",
-  infer(inputs, { axis, withStatistics }) {
+  infer(inputs, { axis }) {
     const x = required(inputs, 0, "LayerNormalization");
     const scale = required(inputs, 1, "LayerNormalization");
     expectDType(x, ["float32"], "LayerNormalization", "input");
@@ -86,28 +81,22 @@ export const LayerNormalization = defineOp<LayerNormAttrs>({
     for (const t of [scale, inputs[2]])
       if (t !== undefined && !sameShape(broadcastShapes(t.shape, x.shape), x.shape))
         throw new CadnnError("E_SHAPE_MISMATCH", `LayerNormalization: scale or bias [${t.shape.join(", ")}] for input [${x.shape.join(", ")}]`);
-    const statistics: TensorType = { dtype: "float32", shape: x.shape.map((extent, d) => (d < axis ? extent : 1)) };
-    return withStatistics === true ? [x, statistics, statistics] : [x];
+    return [x];
   },
-  evaluate(inputs, { axis, epsilon, withStatistics }) {
+  evaluate(inputs, { axis, epsilon }) {
     const [x, scale, bias] = inputs as [Tensor<"float32">, Tensor<"float32">, Tensor<"float32">?];
     const y = zeros("float32", x.shape);
-    const statistics = x.shape.map((extent, d) => (d < axis ? extent : 1));
-    const means = zeros("float32", statistics);
-    const inverses = zeros("float32", statistics);
     const scaleOffsets = broadcastOffsets(scale.shape, x.shape);
     const biasOffsets = bias === undefined ? undefined : broadcastOffsets(bias.shape, x.shape);
     const length = elementCount(x.shape.slice(axis));
-    for (let start = 0, p = 0; start < x.data.length; start += length, p++) {
+    for (let start = 0; start < x.data.length; start += length) {
       const { mean, inverse } = moments(x.data, start, length, epsilon);
-      means.data[p] = mean;
-      inverses.data[p] = inverse;
       for (let i = start; i < start + length; i++) {
         const shift = bias === undefined || biasOffsets === undefined ? 0 : (bias.data[biasOffsets[i] as number] as number);
         y.data[i] = ((x.data[i] as number) - mean) * inverse * (scale.data[scaleOffsets[i] as number] as number) + shift;
       }
     }
-    return withStatistics === true ? [y, means, inverses] : [y];
+    return [y];
   },
 });
 

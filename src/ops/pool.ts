@@ -5,11 +5,7 @@ import { defineOp, expectDType, type OpTypes, required } from "./op.ts";
 import { type WindowAttrs, windowOutput, windowRows } from "./window.ts";
 
 export type PoolAttrs = WindowAttrs & { readonly kernel: readonly number[]; readonly ceilMode: boolean };
-export type MaxPoolAttrs = PoolAttrs & {
-  readonly withIndices?: boolean;
-  /** 1 counts the spatial dimensions of indices in column-major order. */
-  readonly storageOrder?: number;
-};
+export type MaxPoolAttrs = PoolAttrs & { readonly withIndices?: boolean };
 export type AveragePoolAttrs = PoolAttrs & { readonly countIncludePad: boolean };
 export type AveragePoolGradAttrs = AveragePoolAttrs & { readonly inputShape: readonly number[] };
 
@@ -42,18 +38,6 @@ function largest(x: Tensor, shape: readonly number[], attrs: PoolAttrs): { value
   return { values, positions, plane: inputs, outputs };
 }
 
-/** Index in a plane when its last dimension is counted first. */
-function columnMajor(position: number, size: readonly number[]): number {
-  let rest = position;
-  let index = 0;
-  for (let d = size.length - 1; d >= 0; d--) {
-    const extent = size[d] as number;
-    index += (rest % extent) * elementCount(size.slice(0, d));
-    rest = Math.floor(rest / extent);
-  }
-  return index;
-}
-
 /** Largest element of each window; padding counts as −∞. With `withIndices` also where it is in the flattened input. */
 export const MaxPool = defineOp<MaxPoolAttrs>({
   name: "MaxPool",
@@ -74,12 +58,11 @@ export const MaxPool = defineOp<MaxPoolAttrs>({
     const { values, positions, plane, outputs } = largest(x, y.shape, attrs);
     const result = [fromNumbers(y, values)];
     if (indices === undefined) return result;
-    const place = (position: number) => (attrs.storageOrder === 1 && position >= 0 ? columnMajor(position, x.shape.slice(2)) : position);
     return [
       ...result,
       fromNumbers(
         indices,
-        Float64Array.from(positions, (position, i) => Math.floor(i / outputs) * plane + place(position)),
+        Float64Array.from(positions, (position, i) => Math.floor(i / outputs) * plane + position),
       ),
     ];
   },
