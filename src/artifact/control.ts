@@ -9,9 +9,11 @@ export const control = {
   step: 4,
   /** Workers that have ended the current `runStep`. Owned by the pool. */
   stepDone: 8,
+  /** 1 once a worker's share has trapped: the module is not to be run again. Owned by the pool. */
+  failed: 12,
   /** 1 asks all workers to end when they see the next generation. */
   stop: 64,
-  /** Threads that have arrived at the current barrier. Owned by generated code. */
+  /** Threads that have arrived at the current barrier; the last one sets it to 0, then raises the phase and wakes the others. Owned by generated code. */
   barrierCount: 128,
   /** Rises by 1 with each barrier passed. Owned by generated code. */
   barrierPhase: 192,

@@ -85,10 +85,11 @@ export function createExecutor(layout: typeof control, startPool: (threads: numb
     bytes = new Uint8Array(0);
   }
 
-  /** A trap leaves workers waiting at a barrier that nobody will reach, so the pool has to go. */
+  /** A trap, here or in a worker, leaves memory and barriers in no state to go on from. */
   function guarded(job: () => void): void {
     try {
       job();
+      if (pool?.failed()) throw new Error("on a worker");
     } catch (cause) {
       dispose();
       throw failure("E_INTERNAL", `the generated code trapped: ${String(cause)}`, "This is a bug of cadnn: please report it with the net.", cause);

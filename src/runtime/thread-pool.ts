@@ -9,6 +9,8 @@ export interface Pool {
   wake(step: number): void;
   /** After `wake(step)` with step > 0: returns when all workers are done. */
   awaitStep(): void;
+  /** Whether a worker's share has trapped. */
+  failed(): boolean;
   stop(): void;
 }
 
@@ -34,7 +36,24 @@ export function computeMain(layout: Layout): void {
   const scope = globalThis as unknown as Port & { process?: { getBuiltinModule?: (name: string) => { parentPort: Port | null } } };
   const node = scope.process !== undefined && scope.process.getBuiltinModule !== undefined ? scope.process.getBuiltinModule("node:worker_threads") : undefined;
   const port = node !== undefined && node.parentPort !== null ? node.parentPort : (scope as Port);
-  const looks = 3000;
+  const looks = 5000;
+
+  /**
+   * A share that trapped leaves the others waiting at a barrier for ever, where nobody can reach them. So its worker goes on arriving
+   * at every barrier in its place; thread 0 sees the flag when its own share ends, and ends the workers.
+   */
+  function standIn(words: Int32Array, threads: number): void {
+    const phase = layout.barrierPhase >> 2;
+    for (;;) {
+      const current = Atomics.load(words, phase);
+      if (Atomics.add(words, layout.barrierCount >> 2, 1) === threads - 1) {
+        Atomics.store(words, layout.barrierCount >> 2, 0);
+        Atomics.add(words, phase, 1);
+        Atomics.notify(words, phase);
+      } else while (Atomics.load(words, phase) === current) Atomics.wait(words, phase, current);
+    }
+  }
+
   port.onmessage = (event) => {
     const init = event.data;
     const words = new Int32Array(init.memory.buffer);
@@ -50,9 +69,14 @@ export function computeMain(layout: Layout): void {
           seen = Atomics.load(words, generation);
           if (Atomics.load(words, layout.stop >> 2) !== 0) break;
           const step = Atomics.load(words, layout.step >> 2);
-          if (step === 0) code.run(init.thread, init.threads);
-          else {
-            code.runStep(step - 1, init.thread, init.threads);
+          try {
+            if (step === 0) code.run(init.thread, init.threads);
+            else code.runStep(step - 1, init.thread, init.threads);
+          } catch (_error) {
+            Atomics.store(words, layout.failed >> 2, 1);
+            if (step === 0) standIn(words, init.threads);
+          }
+          if (step !== 0) {
             Atomics.add(words, layout.stepDone >> 2, 1);
             Atomics.notify(words, layout.stepDone >> 2);
           }
@@ -114,6 +138,7 @@ export function startThreads(threads: number, memory: WebAssembly.Memory, layout
       for (let i = 0; i < 100000 && Atomics.load(words, done) < threads - 1; i++);
       for (let n = Atomics.load(words, done); n < threads - 1; n = Atomics.load(words, done)) Atomics.wait(words, done, n);
     },
+    failed: () => Atomics.load(words, layout.failed >> 2) !== 0,
     stop() {
       Atomics.store(words, layout.stop >> 2, 1);
       Atomics.add(words, layout.generation >> 2, 1);

@@ -84,13 +84,6 @@ describe("failures", () => {
     for (const threads of [1, 2]) expect(await failure(createSession(encodeArtifact({ ...artifact, code }), { threads }))).toMatchObject({ code: "E_NO_BACKEND" });
   });
 
-  test.each([1, 2])("a trap ends the session with E_INTERNAL, %i threads", async (threads) => {
-    const session = await createSession(tinyNet({ epilogue: [0x00] }), { threads }); // unreachable
-    expect(await failure(session.run({ x, k }))).toMatchObject({ code: "E_INTERNAL", message: expect.stringContaining("trapped") });
-    expect(await failure(session.run({ x, k }))).toMatchObject({ code: "E_INTERNAL", message: expect.stringContaining("stopped by an earlier failure") });
-    await session.dispose();
-  });
-
   test("memory that the engine does not give", async () => {
     const real = WebAssembly.Memory;
     WebAssembly.Memory = class {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type CadnnError, createSession, type Session } from "../../../src/runtime/index.ts";
-import { expected, n, tinyNet, weights } from "./tiny-net.ts";
+import { expected, n, tinyNet, trappingNet, weights } from "./tiny-net.ts";
 
 export const x = Float32Array.from({ length: n }, (_, i) => i - 20);
 export const k = BigInt64Array.of(-7n, 2n ** 31n - 1n);
@@ -69,6 +69,13 @@ export function sessionSuite(where: string, shares: boolean, create: Create = cr
       expect((await session.run({ x, k })).y?.data).toEqual(expected(x, 41));
       await expect(session.readParameter("w")).rejects.toMatchObject({ code: "E_INPUT_NAME", at: "w" });
       await expect(session.writeParameter("runs", Float32Array.of(1, 2))).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH", at: "runs" });
+      await session.dispose();
+    });
+
+    test.each(shares && threads > 1 ? [0, threads - 1] : [0])("a trap on thread %i ends the session with E_INTERNAL and leaves nobody waiting", async (thread) => {
+      const session = await create(trappingNet(thread), { threads });
+      await expect(session.run({ x, k })).rejects.toMatchObject({ code: "E_INTERNAL", message: expect.stringContaining("trapped") });
+      await expect(session.run({ x, k })).rejects.toMatchObject({ code: "E_INTERNAL", message: expect.stringContaining("stopped by an earlier failure") });
       await session.dispose();
     });
 

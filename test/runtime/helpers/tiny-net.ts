@@ -37,7 +37,8 @@ export function expected(x: Float32Array, run: number): Float32Array {
 export interface TinyOptions {
   readonly targets?: readonly TargetName[];
   readonly pages?: number;
-  /** What `run` does at its end. */
+  /** What `run` does at its start and end; locals are thread and threads. */
+  readonly prologue?: Code;
   readonly epilogue?: Code;
 }
 
@@ -84,7 +85,7 @@ export function tinyNet(options: TinyOptions = {}): Uint8Array {
   return encodeArtifact({ manifest, weights: new Uint8Array(weights.buffer), code: Uint8Array.from(codes.flatMap((code) => [...code])) });
 }
 
-function tinyModule(mark: number, { pages = 1, epilogue = [] }: TinyOptions): { code: Uint8Array; sharedFlagOffset: number } {
+function tinyModule(mark: number, { pages = 1, prologue = [], epilogue = [] }: TinyOptions): { code: Uint8Array; sharedFlagOffset: number } {
   const zero = constant(0);
   // Steps take (thread, threads); locals after them: 2 the loop counter.
   const share = (body: Code): Code => loop(2, get(0), n, get(1), body);
@@ -103,7 +104,7 @@ function tinyModule(mark: number, { pages = 1, epilogue = [] }: TinyOptions): { 
       { parameters: 2, locals: 1, body: reverse },
       { parameters: 2, locals: 1, body: count },
       { name: abi.prepare, parameters: 1, locals: 1, body: loop(1, zero, n, constant(1), [at(get(1)), at(get(1)), loadF32(place.staging), storeF32(place.w)]) },
-      { name: abi.run, parameters: 2, locals: 1, body: [0, 1, 2].map((i): Code => [get(0), get(1), call(i), barrier(1, 2)]).concat([epilogue]) },
+      { name: abi.run, parameters: 2, locals: 1, body: [prologue, [0, 1, 2].map((i): Code => [get(0), get(1), call(i), barrier(1, 2)]), epilogue] },
       { name: abi.runStep, parameters: 3, locals: 1, body: [0, 1, 2].map((i) => when(equals(get(0), constant(i)), step(i))) },
     ],
     pages,
@@ -113,4 +114,9 @@ function tinyModule(mark: number, { pages = 1, epilogue = [] }: TinyOptions): { 
 /** The tiny net, but each run counts to 2²⁸ first, on every thread: tenths of a second. */
 export function spinningNet(): Uint8Array {
   return tinyNet({ epilogue: loop(2, constant(0), 2 ** 28, constant(1), []) });
+}
+
+/** The tiny net, but the share of one thread traps at once, while the others wait for it. */
+export function trappingNet(thread: number): Uint8Array {
+  return tinyNet({ prologue: when(equals(get(0), constant(thread)), [0x00]) });
 }
