@@ -1,6 +1,7 @@
-import { CadnnError, invariant } from "../errors.ts";
+import { invariant } from "../errors.ts";
 import type { Attrs, ComputedValue, ConstantValue, Encoding, Graph, GraphOutput, InputValue, Node, ParameterValue, Update, Value } from "../ir/graph.ts";
 import { type Tensor, type TensorType, tensorType } from "../ir/types.ts";
+import { atNode } from "./op.ts";
 import { opNamed } from "./registry.ts";
 
 /** Appends nodes in topological order, infers their types and keeps names unique. */
@@ -88,14 +89,10 @@ export class GraphBuilder {
 
 /** Types of a node's outputs; errors name the node. */
 export function inferNode(op: string, nodeName: string, inputs: readonly (Value | undefined)[], attrs: Attrs): TensorType[] {
-  try {
-    return opNamed(op).infer(
+  return atNode(nodeName, () =>
+    opNamed(op).infer(
       inputs.map((v) => v?.type),
       attrs,
-    );
-  } catch (error) {
-    if (error instanceof CadnnError && error.at === undefined)
-      throw new CadnnError(error.code, error.message, { at: nodeName, hint: error.hint, cause: error.cause, problems: error.problems });
-    throw error;
-  }
+    ),
+  );
 }

@@ -3,7 +3,7 @@ import { type Activation, activationExpr, noActivation } from "../ir/activation.
 import { evaluateExpr } from "../ir/expr.ts";
 import { elementCount, sameShape, type Tensor, type TensorType, zeros } from "../ir/types.ts";
 import { defineOp, expectDType, type OpTensors, type OpTypes, required } from "./op.ts";
-import { type WindowAttrs, windowOutput, windowRows } from "./window.ts";
+import { type WindowAttrs, type WindowRows, windowOutput, windowRows } from "./window.ts";
 
 /** All arrays have one entry a spatial dimension, `pads` two: all begins, then all ends. `auto_pad` is resolved on import. */
 export type ConvAttrs = WindowAttrs & { readonly group: number };
@@ -45,7 +45,9 @@ function evaluateConv(inputs: OpTensors, attrs: ConvAttrs, activation: Activatio
     for (let m = 0; m < M; m++) {
       const firstChannel = Math.floor(m / (M / attrs.group)) * CG;
       sums.fill(b === undefined ? 0 : (b.data[m] as number));
-      for (let c = 0; c < CG; c++) accumulate(sums, x.data, (n * C + firstChannel + c) * window.inputs, w.data, (m * CG + c) * window.taps, window.rows, window.step);
+      let c = 0;
+      for (; c + 4 <= CG; c += 4) accumulate4(sums, x.data, (n * C + firstChannel + c) * window.inputs, w.data, (m * CG + c) * window.taps, window);
+      for (; c < CG; c++) accumulate(sums, x.data, (n * C + firstChannel + c) * window.inputs, w.data, (m * CG + c) * window.taps, window);
       const o = (n * M + m) * window.outputs;
       if (residual !== undefined) for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (residual.data[o + i] as number);
       if (activation.kind !== "none") for (let i = 0; i < sums.length; i++) sums[i] = evaluateExpr(expr, [sums[i] as number]);
@@ -55,13 +57,26 @@ function evaluateConv(inputs: OpTensors, attrs: ConvAttrs, activation: Activatio
 }
 
 /** Adds one input plane, convolved with one kernel plane, to the sums. */
-function accumulate(sums: Float64Array, x: Float32Array, xBase: number, w: Float32Array, wBase: number, rows: Int32Array, step: number): void {
+function accumulate(sums: Float64Array, x: Float32Array, xBase: number, w: Float32Array, wBase: number, { rows, step }: WindowRows): void {
   for (let r = 0; r < rows.length; r += 4) {
     const weight = w[wBase + (rows[r] as number)] as number;
     let xi = xBase + (rows[r + 1] as number);
     const y0 = rows[r + 2] as number;
     const y1 = y0 + (rows[r + 3] as number);
     for (let yi = y0; yi < y1; yi++, xi += step) sums[yi] = (sums[yi] as number) + (x[xi] as number) * weight;
+  }
+}
+
+/** The same for four neighbouring channels at a time, which reads and writes the sums a quarter as often. */
+function accumulate4(sums: Float64Array, x: Float32Array, xBase: number, w: Float32Array, wBase: number, { rows, step, taps, inputs }: WindowRows): void {
+  for (let r = 0; r < rows.length; r += 4) {
+    const wi = wBase + (rows[r] as number);
+    const [w0, w1, w2, w3] = [w[wi] as number, w[wi + taps] as number, w[wi + 2 * taps] as number, w[wi + 3 * taps] as number];
+    let xi = xBase + (rows[r + 1] as number);
+    const y0 = rows[r + 2] as number;
+    const y1 = y0 + (rows[r + 3] as number);
+    for (let yi = y0; yi < y1; yi++, xi += step)
+      sums[yi] = (sums[yi] as number) + (x[xi] as number) * w0 + (x[xi + inputs] as number) * w1 + (x[xi + 2 * inputs] as number) * w2 + (x[xi + 3 * inputs] as number) * w3;
   }
 }
 

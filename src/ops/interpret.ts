@@ -1,6 +1,7 @@
 import { CadnnError, invariant } from "../errors.ts";
 import { type Graph, type Node, type ParameterValue, tensorOf, useCounts, type Value } from "../ir/graph.ts";
 import { elementCount, formatType, sameType, type Tensor } from "../ir/types.ts";
+import { atNode } from "./op.ts";
 import { opNamed } from "./registry.ts";
 
 export interface Interpretation {
@@ -51,24 +52,16 @@ export function interpret(
 
 /** A node's outputs by its op's reference semantics; errors name the node. */
 export function evaluateNode(node: Node, inputs: readonly (Tensor | undefined)[]): Tensor[] {
-  try {
-    const results = opNamed(node.op).evaluate(
-      inputs,
-      node.attrs,
-      node.outputs.map((value) => value.type),
+  const types = node.outputs.map((value) => value.type);
+  const results = atNode(node.name, () => opNamed(node.op).evaluate(inputs, node.attrs, types));
+  types.forEach((type, i) => {
+    const result = results[i];
+    invariant(
+      result !== undefined && sameType(result, type),
+      `${node.op} ${node.name} gave ${result === undefined ? "nothing" : formatType(result)} instead of ${formatType(type)}`,
     );
-    node.outputs.forEach(({ type }, i) => {
-      const result = results[i];
-      invariant(
-        result !== undefined && sameType(result, type),
-        `${node.op} ${node.name} gave ${result === undefined ? "nothing" : formatType(result)} instead of ${formatType(type)}`,
-      );
-    });
-    return results;
-  } catch (error) {
-    if (error instanceof CadnnError && error.at === undefined) throw new CadnnError(error.code, error.message, { at: node.name, hint: error.hint, cause: error.cause });
-    throw error;
-  }
+  });
+  return results;
 }
 
 function feedInputs(graph: Graph, feeds: ReadonlyMap<string, Tensor>): [Value, Tensor][] {

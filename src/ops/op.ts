@@ -1,4 +1,4 @@
-import { CadnnError } from "../errors.ts";
+import { CadnnError, type ErrorCode } from "../errors.ts";
 import type { Attrs, Value } from "../ir/graph.ts";
 import type { Tensor, TensorType } from "../ir/types.ts";
 import type { GraphBuilder } from "./builder.ts";
@@ -50,4 +50,22 @@ export function expectRank(type: TensorType, rank: number, op: string, what: str
 
 export function expectDType(type: TensorType, dtypes: readonly string[], op: string, what: string): void {
   if (!dtypes.includes(type.dtype)) throw new CadnnError("E_UNSUPPORTED_TYPE", `${op}: ${what} is ${type.dtype}, supported: ${dtypes.join(", ")}`);
+}
+
+const hints: Readonly<Partial<Record<ErrorCode, string>>> = {
+  E_SHAPE_MISMATCH: "Check the shapes that the inputs were bound to, and the node's attributes.",
+  E_DTYPE_MISMATCH: "Insert a Cast so that all inputs have one element type.",
+  E_UNSUPPORTED_TYPE: "Insert a Cast to one of the supported element types.",
+  E_INVALID_ATTRIBUTE: "The node's attributes contradict its inputs; export the net again or correct them.",
+  E_INVALID_GRAPH: "The node lacks something it needs; export the net again.",
+};
+
+/** Runs a part of an op for a node: errors that do not say where they arose get the node's name, and a hint if they have none. */
+export function atNode<T>(nodeName: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof CadnnError) || error.at !== undefined) throw error;
+    throw new CadnnError(error.code, error.message, { at: nodeName, hint: error.hint ?? hints[error.code], cause: error.cause, problems: error.problems });
+  }
 }

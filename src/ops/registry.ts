@@ -40,6 +40,6 @@ export function hasOp(name: string): boolean {
 /** Throws `E_UNSUPPORTED_OP` for an op that is not in the table. */
 export function opNamed(name: string): OpDef {
   const op = table.get(name);
-  if (op === undefined) throw new CadnnError("E_UNSUPPORTED_OP", `operator ${name} is not supported`);
+  if (op === undefined) throw new CadnnError("E_UNSUPPORTED_OP", `operator ${name} is not supported`, { hint: "`opNames` lists those that are." });
   return op;
 }
