@@ -149,13 +149,13 @@ export interface Tally {
   readonly unclaimed: Map<string, number>;
 }
 
-/** Runs all claimed cases of a group. */
-export async function runGroup(root: string, group: string, run: Runner): Promise<Tally> {
+/** Runs all claimed cases of a group; `except` gives reasons by the names of cases that this runner cannot pass. */
+export async function runGroup(root: string, group: string, run: Runner, except: Readonly<Record<string, string>> = {}): Promise<Tally> {
   const tally: Tally = { passed: 0, failed: [], unclaimed: new Map() };
   for (const test of listCases(root, group)) {
     const bytes = new Uint8Array(readFileSync(join(test.folder, "model.onnx")));
     const model = fromBinary(ModelProtoSchema, bytes);
-    const reason = unclaimedBecause(test.name, model);
+    const reason = except[test.name] ?? unclaimedBecause(test.name, model);
     if (reason !== undefined) {
       tally.unclaimed.set(reason, (tally.unclaimed.get(reason) ?? 0) + 1);
       continue;

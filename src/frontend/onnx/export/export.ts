@@ -7,7 +7,7 @@ import { writeNode } from "./write-node.ts";
 import { createWriter, dataTypes } from "./writer.ts";
 
 export interface ExportOptions {
-  /** Version of the operator set, 13 to 21; 17 by default. */
+  /** Version of the operator set, 14 to 21; 17 by default. */
   readonly opset?: number | undefined;
   /** Makes the leading dimension of inputs and outputs, where it equals that of the first input, the symbolic "N". */
   readonly dynamicBatch?: boolean | undefined;
@@ -24,8 +24,8 @@ const irVersion = (opset: number) => (opset <= 14 ? 7 : opset <= 18 ? 8 : opset 
  */
 export function exportOnnx(graph: Graph, options: ExportOptions = {}): Uint8Array {
   const { opset = 17, dynamicBatch = false } = options;
-  if (!Number.isInteger(opset) || opset < 13 || opset > 21)
-    throw new CadnnError("E_INVALID_OPTION", `cannot write opset ${opset}`, { at: "opset", hint: "Choose an opset from 13 to 21; 17 is read by almost every tool." });
+  if (!Number.isInteger(opset) || opset < 14 || opset > 21)
+    throw new CadnnError("E_INVALID_OPTION", `cannot write opset ${opset}`, { at: "opset", hint: "Choose an opset from 14 to 21; 17 is read by almost every tool." });
   const batch = dynamicBatch ? graph.inputs[0]?.type.shape[0] : undefined;
   const names = nameValues(graph);
   const outputNames = graph.outputs.map((o) => o.name);

@@ -207,7 +207,7 @@ const table: ReadonlyMap<string, WriteNode> = new Map<string, WriteNode>([
   ["HardSigmoid", same(floats("alpha", "beta"))],
   ["Elu", same(floats("alpha"))],
   ["Selu", same(floats("alpha", "gamma"))],
-  ["HardSwish", since(14, same())],
+  ["HardSwish", same()],
   ["Mish", since(18, same())],
   [
     "Gelu",
