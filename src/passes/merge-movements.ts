@@ -1,4 +1,5 @@
 import type { Node } from "../ir/graph.ts";
+import { eliminateIdentityRule } from "./eliminate-identity.ts";
 import { rulePass } from "./pass.ts";
 import { any, opOf } from "./pattern.ts";
 import { rule } from "./rewrite.ts";
@@ -59,5 +60,5 @@ export const mergePadsRule = rule({
   },
 });
 
-/** Two movements of data in a row ⇒ one; and a Transpose that moves nothing is a Reshape, which costs nothing. */
-export const mergeMovements = rulePass("merge-movements", [transposeToReshapeRule, mergeReshapesRule, mergeTransposesRule, mergeSlicesRule, mergePadsRule]);
+/** Two movements of data in a row ⇒ one, or none where they undo each other; and a Transpose that moves nothing is a Reshape, which costs nothing. */
+export const mergeMovements = rulePass("merge-movements", [eliminateIdentityRule, transposeToReshapeRule, mergeReshapesRule, mergeTransposesRule, mergeSlicesRule, mergePadsRule]);

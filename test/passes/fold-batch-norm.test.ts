@@ -80,7 +80,7 @@ describe("fold-batch-norm", () => {
 
   test("does not fire where the convolution's own result is wanted, or its weight is not constant", () => {
     const b = convNorm();
-    b.output("raw", b.nodes[0]?.outputs[0] as never);
+    b.output("raw", b.resultOf(0));
     const shared = b.finish();
     expect(foldBatchNorm.run(shared)).toBe(shared);
     const fed = new TestGraph();

@@ -57,7 +57,7 @@ describe("fuse-activation", () => {
 
   test("does not fire where something else reads the convolution, or the function takes a second tensor", () => {
     const b = convThen("Relu");
-    b.output("raw", b.nodes[0]?.outputs[0] as never);
+    b.output("raw", b.resultOf(0));
     const shared = b.finish();
     expect(fuseActivation.run(shared)).toBe(shared);
     const two = new TestGraph();

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { ConstantValue, Graph } from "../../src/ir/graph.ts";
+import type { ConstantValue, Graph, Value } from "../../src/ir/graph.ts";
 import { formatNode } from "../../src/ir/print.ts";
 import { elementCount, float32Tensor, type Tensor } from "../../src/ir/types.ts";
 import { GraphBuilder } from "../../src/ops/builder.ts";
@@ -46,6 +46,13 @@ export class TestGraph extends GraphBuilder {
     return this.weight(name, shape, () => value);
   }
 
+  /** First output of node i. */
+  resultOf(i: number): Value {
+    const value = this.nodes.at(i)?.outputs[0];
+    if (value === undefined) throw new Error(`no node ${i}`);
+    return value;
+  }
+
   /** scale, bias, mean and a variance that is positive. */
   statistics(name: string, channels: number): ConstantValue[] {
     return [
@@ -57,6 +64,7 @@ export class TestGraph extends GraphBuilder {
   }
 }
 
+export const gemm = { alpha: 1, beta: 1, transA: false, transB: false };
 export const conv = (pad = 0, stride = 1, group = 1) => ({ strides: [stride, stride], pads: [pad, pad, pad, pad], dilations: [1, 1], group });
 
 /** Nodes and outputs, a line each. */
