@@ -1,3 +1,4 @@
+import { CadnnError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
 import { verify } from "../ops/verify.ts";
 import { eliminateCommonSubexpressions } from "./eliminate-common-subexpressions.ts";
@@ -52,9 +53,15 @@ export interface OptimizeOptions {
   readonly observer?: ((pass: string, graph: Graph) => void) | undefined;
 }
 
-/** Runs the passes in order. The result computes the same outputs under the same names. */
+/**
+ * Runs the passes in order. The result computes the same outputs under the same names.
+ * Throws `E_INVALID_OPTION` for a name that no pass has.
+ */
 export function optimize(graph: Graph, options: OptimizeOptions = {}): Graph {
   const list = options.passes ?? passes;
+  for (const name of [...(options.disable ?? []), ...(options.after === undefined ? [] : [options.after])])
+    if (!list.some((pass) => pass.name === name))
+      throw new CadnnError("E_INVALID_OPTION", `there is no pass ${name}`, { at: name, hint: `The passes are ${list.map((pass) => pass.name).join(", ")}.` });
   let current = graph;
   for (const pass of list) {
     if (!options.disable?.includes(pass.name)) {
