@@ -54,7 +54,7 @@ export function phaseSteps(dataset: Dataset, batch: number, epochs: number): num
   const perEpoch = Math.floor(dataset.count / batch);
   if (perEpoch === 0)
     throw new CadnnError("E_INVALID_DATASET", `${dataset.count} images do not fill a batch of ${batch}`, { at: "batch", hint: "Use a smaller batch or more images." });
-  return Math.max(1, Math.round(perEpoch * epochs));
+  return epochs === 0 ? 0 : Math.max(1, Math.round(perEpoch * epochs));
 }
 
 /**

@@ -44,6 +44,10 @@ export interface TrainingGraph {
   readonly weights: readonly string[];
   /** Parameters that belong to the optimizer, zero at the start. */
   readonly state: readonly string[];
+  /** ADMM's targets, `NAME.target`. At the start they are the weights. */
+  readonly targets: readonly string[];
+  /** `NAME.mask`, all ones at the start. */
+  readonly masks: readonly string[];
 }
 
 /**
@@ -107,6 +111,8 @@ export function makeTrainingGraph(source: Graph, options: TrainingGraphOptions):
     distill: options.distill,
     weights: [...parameters.values()].map((p) => p.name),
     state,
+    targets: [...targets.values()].map((p) => p.name),
+    masks: [...masks.values()].map((p) => p.name),
   };
 }
 

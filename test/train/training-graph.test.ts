@@ -62,14 +62,14 @@ describe("training graph of a net with BatchNorm", () => {
   });
 
   test("running statistics follow those of the batch", () => {
-    const after = (batchNormMomentum: number) => {
+    const runningAfter = (batchNormMomentum: number) => {
       const training = makeTrainingGraph(tinyNet(), { batch: 8, optimizer: { kind: "sgd" }, batchNormMomentum });
       const { updates } = interpret(training.graph, feeds({ learning_rate: scalar(0) }));
       return { mean: updated(updates, "bn.mean"), variance: updated(updates, "bn.var") };
     };
-    const batch = after(1);
-    const mixed = after(0.25);
-    expect(after(0)).toEqual({ mean: new Float32Array(8), variance: new Float32Array(8).fill(1) });
+    const batch = runningAfter(1);
+    const mixed = runningAfter(0.25);
+    expect(runningAfter(0)).toEqual({ mean: new Float32Array(8), variance: new Float32Array(8).fill(1) });
     batch.mean.forEach((v, c) => {
       expect(mixed.mean[c]).toBeCloseTo(0.25 * v, 5);
       expect(mixed.variance[c]).toBeCloseTo(0.75 + 0.25 * (batch.variance[c] as number), 5);

@@ -1,0 +1,122 @@
+import type { Graph } from "../ir/graph.ts";
+import type { CheckpointStore } from "../train/checkpoint.ts";
+import { type Dataset, split } from "../train/data/dataset.ts";
+import { accuracyOf, predict, softTargets } from "../train/evaluate.ts";
+import type { TrainingObserver } from "../train/phase.ts";
+import { type Phase, type RunState, runPhases } from "../train/run.ts";
+import type { MakeStepper } from "../train/stepper.ts";
+import { prepareNet, weightsOf, withWeights } from "../train/weights.ts";
+import { createAdmm } from "./admm.ts";
+import { type CompressionPlan, makeBudget, makePlan, type PlanOptions } from "./plan.ts";
+import { applyMask, magnitudes, selectLargest } from "./projections/unstructured.ts";
+import { type CompressionReport, layerReports } from "./report.ts";
+
+export interface CompressOptions {
+  readonly makeStepper: MakeStepper;
+  /** What accuracies are measured on. Without it, a tenth of the data set is set aside. */
+  readonly validation?: Dataset | undefined;
+  readonly observer?: TrainingObserver | undefined;
+  /** Aborting it saves to `store` and throws `E_INTERRUPTED`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Taken up from where it holds a checkpoint of the same run. */
+  readonly store?: CheckpointStore | undefined;
+  readonly saveEverySeconds?: number;
+}
+
+/** What the phases find out, as it is kept in checkpoints. */
+interface Findings {
+  readonly pruned: { readonly rate: number; readonly accuracy: number }[];
+  readonly residuals: Record<string, number>;
+}
+
+/**
+ * Prunes a trained net with ADMM and retrains what is left under masks, for each rate of the plan in turn.
+ * The graph that comes back is the same net with zeros in its weights; BatchNorm is not folded, names are kept.
+ * @throws `E_INVALID_OPTION`, `E_UNSUPPORTED_OP`, `E_INTERRUPTED`, `E_NON_FINITE`
+ *
+ * @example
+ * const { graph, report } = await compress(net, { rate: 40 }, digits, { makeStepper });
+ */
+export async function compress(source: Graph, planOptions: PlanOptions, dataset: Dataset, options: CompressOptions): Promise<{ graph: Graph; report: CompressionReport }> {
+  const plan = makePlan(planOptions);
+  const graph = prepareNet(source);
+  const rates = [...plan.steps, plan.rate];
+  for (const rate of rates) makeBudget(graph, plan, rate); // so that a plan that cannot be met fails before anything is trained
+  const parts = options.validation === undefined ? split(dataset, 0.1, plan.seed) : { train: dataset, heldOut: options.validation };
+  const { makeStepper, signal } = options;
+  const measure = async (weights: ReadonlyMap<string, Float32Array>) =>
+    accuracyOf(await predict(withWeights(graph, weights), parts.heldOut, makeStepper, { batch: plan.batch, signal }), parts.heldOut);
+
+  const before = await measure(weightsOf(graph));
+  const teacher = plan.distill === undefined ? undefined : softTargets(await predict(graph, parts.train, makeStepper, { batch: plan.batch, signal }), plan.distill.temperature);
+  const state = await runPhases<Findings>({
+    graph,
+    dataset: parts.train,
+    phases: rates.flatMap((rate) => roundOf(graph, plan, rate, measure)),
+    report: { pruned: [], residuals: {} },
+    batch: plan.batch,
+    seed: plan.seed,
+    makeStepper,
+    teacher,
+    observer: options.observer,
+    signal,
+    store: options.store,
+    ...(options.saveEverySeconds === undefined ? {} : { saveEverySeconds: options.saveEverySeconds }),
+    identity: plan,
+  });
+  const compressed = withWeights(graph, state.weights, new Set(state.masks.keys()));
+  const layers = layerReports(compressed, state.report.residuals);
+  const weights = layers.reduce((sum, l) => sum + l.weights, 0);
+  const kept = layers.reduce((sum, l) => sum + l.kept, 0);
+  const after = await measure(state.weights);
+  return {
+    graph: compressed,
+    report: { layers, weights, kept, rate: weights / Math.max(1, kept), accuracy: { before, pruned: state.report.pruned, after }, validationImages: parts.heldOut.count },
+  };
+}
+
+/** One rate: ADMM towards it, hard pruning, retraining of what is left. */
+function roundOf(graph: Graph, plan: CompressionPlan, rate: number, measure: (weights: ReadonlyMap<string, Float32Array>) => Promise<number>): Phase<Findings>[] {
+  const budget = makeBudget(graph, plan, rate);
+  const names = budget.pruned.map((l) => l.name);
+  /** The `counts` weights of greatest magnitude of each layer. Weights that a mask holds at 0 rank last. */
+  const masksOf = (values: ReadonlyMap<string, Float32Array>) => {
+    const counts = budget.counts(values);
+    return new Map(names.map((name) => [name, selectLargest(magnitudes(values.get(name) as Float32Array), counts.get(name) as number)]));
+  };
+  const project = (values: ReadonlyMap<string, Float32Array>) => new Map([...masksOf(values)].map(([name, mask]) => [name, applyMask(values.get(name) as Float32Array, mask)]));
+  const shared = { optimizer: plan.optimizer, ...(plan.distill === undefined ? {} : { distill: plan.distill }) };
+  const prune = async (state: RunState<Findings>) => {
+    for (const [name, mask] of masksOf(state.weights)) {
+      state.masks.set(name, Float32Array.from(mask));
+      state.weights.set(name, applyMask(state.weights.get(name) as Float32Array, mask));
+    }
+    state.report.pruned.push({ rate, accuracy: await measure(state.weights) });
+  };
+  const admm: Phase<Findings> = {
+    name: `admm ${formatRate(rate)}`,
+    epochs: plan.admm.epochs,
+    schedule: plan.admm.schedule,
+    graph: (state) => ({ ...shared, admm: { constrained: names }, masks: [...state.masks.keys()] }),
+    driver({ stepper, steps, state, saved }) {
+      const driver = createAdmm({ stepper, names, project, rhos: plan.admm.rhos, updatesPerRho: plan.admm.updatesPerRho, steps, saved });
+      return {
+        ...driver,
+        async finish() {
+          await driver.finish?.();
+          Object.assign(state.report.residuals, Object.fromEntries(driver.residuals));
+        },
+      };
+    },
+    after: prune,
+  };
+  const retrain: Phase<Findings> = {
+    name: `retrain ${formatRate(rate)}`,
+    epochs: plan.retrain.epochs,
+    schedule: plan.retrain.schedule,
+    graph: (state) => ({ ...shared, masks: [...state.masks.keys()] }),
+  };
+  return [admm, retrain];
+}
+
+const formatRate = (rate: number): string => `${Number(rate.toPrecision(4))}x`;

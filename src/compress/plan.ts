@@ -1,0 +1,148 @@
+import { CadnnError } from "../errors.ts";
+import type { Graph } from "../ir/graph.ts";
+import type { Optimizer } from "../train/optimizer.ts";
+import type { Schedule } from "../train/schedule.ts";
+import { type Layer, weightLayers } from "./layers.ts";
+import { type GlobalScore, globalCounts } from "./projections/unstructured.ts";
+
+/** How to compress a net; plain JSON. */
+export interface CompressionPlan {
+  /** All convolution and FC weights divided by those that are kept. */
+  readonly rate: number;
+  /** How the budget is shared out: the same density for every layer, or the weights that score highest over the whole net. */
+  readonly scope: "layer" | "global";
+  readonly score: GlobalScore;
+  /** Layers, by the name of their weight, whose density is given. */
+  readonly layers: Readonly<Record<string, { readonly density: number }>>;
+  /** Prune the first convolution and depthwise convolutions as well; they stay dense otherwise. */
+  readonly pruneAll: boolean;
+  /** Rates on the way, rising; each is a round of ADMM and retraining, and its zeros stay zero. */
+  readonly steps: readonly number[];
+  readonly admm: PhasePlan & { readonly rhos: readonly number[]; readonly updatesPerRho: number };
+  readonly retrain: PhasePlan;
+  readonly optimizer: Optimizer;
+  readonly batch: number;
+  readonly seed: number;
+  /** Learn from the dense net's logits too. */
+  readonly distill?: { readonly temperature: number; readonly weight: number };
+}
+export interface PhasePlan {
+  readonly epochs: number;
+  readonly schedule: Schedule;
+}
+
+/** What a caller gives; the rest has defaults. `sparsity` is another way to say `rate`: 1 − 1/rate. */
+export type PlanOptions = Partial<Omit<CompressionPlan, "admm" | "retrain">> & {
+  readonly sparsity?: number;
+  readonly admm?: Partial<CompressionPlan["admm"]>;
+  readonly retrain?: Partial<PhasePlan>;
+};
+
+/** Fills in the defaults. @throws `E_INVALID_OPTION` */
+export function makePlan(options: PlanOptions): CompressionPlan {
+  const rate = options.rate ?? (options.sparsity === undefined ? undefined : 1 / (1 - options.sparsity));
+  if (rate === undefined || !(rate >= 1) || !Number.isFinite(rate))
+    throw new CadnnError("E_INVALID_OPTION", `compression rate ${rate} is not a number from 1 on`, {
+      at: options.rate === undefined ? "sparsity" : "rate",
+      hint: "Give a rate such as 8, or a sparsity from 0 to below 1.",
+    });
+  const { sparsity: _, ...given } = options;
+  const plan: CompressionPlan = {
+    scope: "global",
+    score: "lamp",
+    layers: {},
+    pruneAll: false,
+    steps: [],
+    optimizer: { kind: "adam" },
+    batch: 64,
+    seed: 1,
+    ...given,
+    rate,
+    admm: { epochs: 4, rhos: [1e-2, 3e-2, 1e-1, 3e-1], updatesPerRho: 6, schedule: { kind: "cosine", peak: 1e-3, floor: 0.1 }, ...options.admm },
+    retrain: { epochs: 4, schedule: { kind: "cosine", peak: 1e-3 }, ...options.retrain },
+  };
+  const check = (ok: boolean, at: string, hint: string) => {
+    if (!ok) throw new CadnnError("E_INVALID_OPTION", `${at} is not valid in the compression plan`, { at, hint });
+  };
+  check(Number.isInteger(plan.batch) && plan.batch > 0, "batch", "Give a positive whole number, a multiple of 4 for speed.");
+  check(plan.admm.epochs >= 0 && plan.retrain.epochs >= 0, "epochs", "Epochs are numbers from 0 on; fractions are allowed.");
+  check(plan.admm.rhos.length > 0 && plan.admm.rhos.every((rho) => rho > 0), "admm.rhos", "Give one or more positive numbers.");
+  check(Number.isInteger(plan.admm.updatesPerRho) && plan.admm.updatesPerRho > 0, "admm.updatesPerRho", "Give a positive whole number.");
+  check(
+    plan.steps.every((step, i) => step >= 1 && step < rate && step > (plan.steps[i - 1] ?? 0)),
+    "steps",
+    "Give rising rates below the final one.",
+  );
+  for (const [name, { density }] of Object.entries(plan.layers)) check(density > 0 && density <= 1, `layers.${name}.density`, "Densities are above 0 and at most 1.");
+  return plan;
+}
+
+/** How many weights of each layer to keep, given the values to rank. Layers that are left dense are missing. */
+export interface Budget {
+  readonly layers: readonly Layer[];
+  /** Layers that are pruned. */
+  readonly pruned: readonly Layer[];
+  counts(values: ReadonlyMap<string, Float32Array>): ReadonlyMap<string, number>;
+}
+
+/** @throws `E_INVALID_OPTION` for unknown layers or a rate that the layers left dense do not allow. */
+export function makeBudget(graph: Graph, plan: CompressionPlan, rate = plan.rate): Budget {
+  const layers = weightLayers(graph);
+  const names = layers.map((l) => l.name);
+  for (const name of Object.keys(plan.layers))
+    if (!names.includes(name)) throw new CadnnError("E_INVALID_OPTION", `the net has no layer ${name}`, { at: `layers.${name}`, hint: `Layers: ${names.join(", ")}.` });
+  const total = layers.reduce((sum, l) => sum + l.count, 0);
+  // Given densities are those of the final rate; on the way there they are weakened in proportion.
+  const given = (l: Layer) => {
+    const density = plan.layers[l.name]?.density;
+    return density === undefined ? undefined : Math.max(1, Math.floor(l.count * density ** (Math.log(rate) / Math.log(plan.rate) || 1)));
+  };
+  const isDense = (l: Layer) => given(l) === undefined && !plan.pruneAll && (l.first || l.kind === "depthwise");
+  const pruned = layers.filter((l) => !isDense(l));
+  const free = pruned.filter((l) => given(l) === undefined);
+  const fixed = layers.filter((l) => !free.includes(l)).reduce((sum, l) => sum + (given(l) ?? l.count), 0);
+  const left = Math.floor(total / rate) - fixed;
+  if (free.length > 0 && left < free.length)
+    throw new CadnnError(
+      "E_INVALID_OPTION",
+      `a rate of ${rate} leaves ${Math.floor(total / rate)} of ${total} weights, and layers that are not pruned or have a density of their own take ${fixed}`,
+      {
+        at: "rate",
+        hint: "Lower the rate, or set pruneAll.",
+      },
+    );
+  const freeTotal = free.reduce((sum, l) => sum + l.count, 0);
+  const wanted = Math.min(left, freeTotal);
+  return {
+    layers,
+    pruned,
+    counts(values) {
+      const counts = new Map(pruned.map((l) => [l.name, given(l) ?? 0]));
+      if (free.length === 0) return counts;
+      const shares =
+        plan.scope === "global"
+          ? globalCounts(
+              free.map((l) => values.get(l.name) as Float32Array),
+              wanted,
+              plan.score,
+            )
+          : evenCounts(free, wanted, freeTotal);
+      free.forEach((l, i) => {
+        counts.set(l.name, shares[i] as number);
+      });
+      return counts;
+    },
+  };
+}
+
+/** The same density everywhere, at least one each, and never more than `wanted` in all. */
+function evenCounts(layers: readonly Layer[], wanted: number, total: number): number[] {
+  const counts = layers.map((l) => Math.max(1, Math.floor((l.count * wanted) / total)));
+  let excess = counts.reduce((a, b) => a + b, 0) - wanted;
+  for (let i = counts.length - 1; excess > 0 && i >= 0; i--) {
+    const take = Math.min(excess, (counts[i] as number) - 1);
+    counts[i] = (counts[i] as number) - take;
+    excess -= take;
+  }
+  return counts;
+}

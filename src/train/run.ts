@@ -1,0 +1,162 @@
+import { checksum } from "../artifact/checksum.ts";
+import { CadnnError } from "../errors.ts";
+import type { Graph } from "../ir/graph.ts";
+import { type CheckpointStore, decodeCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
+import type { Dataset } from "./data/dataset.ts";
+import { interrupted } from "./evaluate.ts";
+import { phaseSteps, runPhase, type TrainingObserver } from "./phase.ts";
+import type { Schedule } from "./schedule.ts";
+import type { MakeStepper, Stepper } from "./stepper.ts";
+import { makeTrainingGraph, type TrainingGraphOptions } from "./training-graph.ts";
+import { weightsOf, withWeights } from "./weights.ts";
+
+/** What lasts from phase to phase, and all that a checkpoint between phases holds. */
+export interface RunState<Report> {
+  /** The net's weights and running statistics. */
+  readonly weights: Map<string, Float32Array>;
+  /** Zeros and ones of pruned weights. */
+  readonly masks: Map<string, Float32Array>;
+  /** Plain JSON. */
+  report: Report;
+}
+
+/** What a phase does between its steps. */
+export interface PhaseDriver {
+  /** Before step `step`; also before the first. */
+  before?(step: number): Promise<void>;
+  /** ρ of step `step`. */
+  rho?(step: number): number;
+  /** What a checkpoint must hold beside the graph's parameters. */
+  save?(): ReadonlyMap<string, Float32Array>;
+  /** After the last step, before the weights are read back. */
+  finish?(): Promise<void>;
+}
+
+export interface Phase<Report> {
+  /** Unique within its run. */
+  readonly name: string;
+  readonly epochs: number;
+  readonly schedule: Schedule;
+  /** The graph, given the state at the phase's start. */
+  graph(state: RunState<Report>): Omit<TrainingGraphOptions, "batch">;
+  /** `saved` is what the driver had saved, after a resume within the phase. */
+  driver?(context: {
+    readonly stepper: Stepper;
+    readonly steps: number;
+    readonly state: RunState<Report>;
+    readonly saved: ReadonlyMap<string, Float32Array> | undefined;
+  }): PhaseDriver;
+  /** Afterwards: prunes, measures, reports. */
+  after?(state: RunState<Report>): Promise<void>;
+}
+
+export interface RunOptions<Report> {
+  readonly graph: Graph;
+  readonly dataset: Dataset;
+  readonly phases: readonly Phase<Report>[];
+  readonly report: Report;
+  readonly batch: number;
+  readonly seed: number;
+  readonly makeStepper: MakeStepper;
+  readonly teacher?: Float32Array | undefined;
+  readonly observer?: TrainingObserver | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly store?: CheckpointStore | undefined;
+  readonly saveEverySeconds?: number;
+  /** Tells runs apart: a checkpoint is taken up only by the run that wrote it. */
+  readonly identity: unknown;
+}
+
+interface Meta<Report> {
+  readonly identity: number;
+  readonly phase: number;
+  readonly step: number;
+  readonly report: Report;
+}
+
+/** Runs all phases, taking up a checkpoint where the store holds one. */
+export async function runPhases<Report>(options: RunOptions<Report>): Promise<RunState<Report>> {
+  const { graph, dataset, phases, store, batch } = options;
+  const state: RunState<Report> = { weights: weightsOf(graph), masks: new Map(), report: options.report };
+  const identity = identityOf(options);
+  const bytes = await store?.load();
+  let start: { phase: number; step: number; arrays?: ReadonlyMap<string, Float32Array> } = { phase: 0, step: 0 };
+  if (bytes !== undefined) {
+    const { meta, arrays } = decodeCheckpoint<Meta<Report>>(bytes);
+    if (meta.identity !== identity)
+      throw new CadnnError("E_INVALID_OPTION", "the checkpoint belongs to another net, data set or plan", {
+        at: "checkpoint",
+        hint: "Delete it, or go back to the options it was written with.",
+      });
+    state.report = meta.report;
+    restore(state.weights, arrays, "weight:");
+    restore(state.masks, arrays, "mask:");
+    start = { phase: meta.phase, step: meta.step, arrays };
+  }
+  const save = async (phase: number, step: number, extra: ReadonlyMap<string, Float32Array>) => {
+    const arrays = new Map([...prefixed(state.weights, "weight:"), ...prefixed(state.masks, "mask:"), ...extra]);
+    await store?.save(encodeCheckpoint({ meta: { identity, phase, step, report: state.report } satisfies Meta<Report>, arrays }));
+  };
+
+  for (let index = start.phase; index < phases.length; index++) {
+    const phase = phases[index] as Phase<Report>;
+    const resumed = index === start.phase && start.step > 0 ? start.arrays : undefined;
+    if (options.signal?.aborted) {
+      if (resumed === undefined) await save(index, 0, new Map());
+      throw interrupted(phase.name);
+    }
+    const training = makeTrainingGraph(withWeights(graph, state.weights), { ...phase.graph(state), batch });
+    const resident = [...new Set(training.graph.updates.map((u) => u.parameter.name)), ...training.targets, ...training.masks];
+    const stepper = await options.makeStepper(training.graph);
+    try {
+      for (const name of training.masks) await stepper.writeParameter(name, state.masks.get(name.slice(0, -".mask".length)) as Float32Array);
+      if (resumed !== undefined) for (const name of resident) await stepper.writeParameter(name, resumed.get(`parameter:${name}`) as Float32Array);
+      const steps = phaseSteps(dataset, batch, phase.epochs);
+      const driver = phase.driver?.({ stepper, steps, state, saved: resumed && unprefixed(resumed, "driver:") });
+      await runPhase({
+        ...options,
+        name: phase.name,
+        training,
+        stepper,
+        epochs: phase.epochs,
+        schedule: phase.schedule,
+        from: resumed === undefined ? 0 : start.step,
+        before: driver?.before?.bind(driver),
+        rho: driver?.rho?.bind(driver),
+        save:
+          store === undefined
+            ? undefined
+            : async (step) => {
+                const parameters = new Map<string, Float32Array>();
+                for (const name of resident) parameters.set(`parameter:${name}`, await stepper.readParameter(name));
+                await save(index, step, new Map([...parameters, ...prefixed(driver?.save?.() ?? new Map(), "driver:")]));
+              },
+      });
+      await driver?.finish?.();
+      for (const name of training.weights) state.weights.set(name, await stepper.readParameter(name));
+    } finally {
+      await stepper.dispose();
+    }
+    await phase.after?.(state);
+    await save(index + 1, 0, new Map());
+  }
+  return state;
+}
+
+function identityOf<Report>({ graph, dataset, batch, seed, identity, phases }: RunOptions<Report>): number {
+  const weights = [...weightsOf(graph)].map(([name, data]) => [name, checksum(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))]);
+  const plan = phases.map(({ name, epochs, schedule }) => ({ name, epochs, schedule }));
+  return checksum(new TextEncoder().encode(JSON.stringify({ weights, count: dataset.count, shape: dataset.inputShape, batch, seed, plan, identity })));
+}
+
+function prefixed(map: ReadonlyMap<string, Float32Array>, prefix: string): [string, Float32Array][] {
+  return [...map].map(([name, data]) => [prefix + name, data]);
+}
+
+function unprefixed(map: ReadonlyMap<string, Float32Array>, prefix: string): ReadonlyMap<string, Float32Array> {
+  return new Map([...map].filter(([name]) => name.startsWith(prefix)).map(([name, data]) => [name.slice(prefix.length), data]));
+}
+
+function restore(into: Map<string, Float32Array>, arrays: ReadonlyMap<string, Float32Array>, prefix: string): void {
+  for (const [name, data] of unprefixed(arrays, prefix)) into.set(name, data);
+}

@@ -1,0 +1,128 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { compress } from "../../src/compress/compress.ts";
+import { makeBudget, makePlan, type PlanOptions } from "../../src/compress/plan.ts";
+import type { Graph } from "../../src/ir/graph.ts";
+import { interpreterStepper } from "../../src/train/interpreter-stepper.ts";
+import type { TrainingProgress } from "../../src/train/phase.ts";
+import { train } from "../../src/train/trainer.ts";
+import { weightsOf } from "../../src/train/weights.ts";
+import { zooGraph } from "../../src/zoo/index.ts";
+import { bars, tinyNet } from "../train/toy.ts";
+
+const dataset = bars(96);
+const validation = bars(60, 99);
+const plan: PlanOptions = {
+  rate: 4,
+  batch: 16,
+  admm: { epochs: 2, rhos: [0.1, 0.3], updatesPerRho: 2, schedule: { kind: "constant", peak: 0.005 } },
+  retrain: { epochs: 3, schedule: { kind: "cosine", peak: 0.01 } },
+};
+const makeStepper = interpreterStepper;
+
+describe("compress", () => {
+  let dense: Graph;
+  beforeAll(async () => {
+    dense = await train(tinyNet(), dataset, { epochs: 12, batch: 16, schedule: { kind: "cosine", peak: 0.02, warmup: 4 }, makeStepper });
+  });
+
+  test("meets the budget, keeps names, and reports what it did", async () => {
+    const phases = new Set<string>();
+    const { graph, report } = await compress(dense, plan, dataset, { makeStepper, validation, observer: ({ phase }) => phases.add(phase) });
+    expect([...phases]).toEqual(["admm 4x", "retrain 4x"]);
+    expect(graph.nodes.map((n) => n.name)).toEqual(dense.nodes.map((n) => n.name));
+    expect([...weightsOf(graph).keys()]).toEqual([...weightsOf(dense).keys()]);
+    const weights = weightsOf(graph);
+    const kept = ["conv1.weight", "conv2.weight", "fc.weight"].map((name) => (weights.get(name) as Float32Array).filter((v) => v !== 0).length);
+    expect(kept[0]).toBe(72); // the first convolution stays dense
+    expect(report.kept).toBe(kept.reduce((a, b) => a + b, 0));
+    expect(report.weights).toBe(72 + 576 + 216);
+    expect(report.rate).toBeGreaterThanOrEqual(4);
+    expect(report.layers.map((l) => l.residual !== undefined)).toEqual([false, true, true]);
+    expect(report.accuracy.after).toBeGreaterThan(report.accuracy.before - 15);
+    expect(report.validationImages).toBe(60);
+    const encodings = graph.nodes.flatMap((n) => n.inputs).flatMap((v) => (v?.kind === "constant" && v.encoding?.kind === "sparse" ? [v.name] : []));
+    expect(encodings).toEqual(["conv2.weight", "fc.weight"]);
+  });
+
+  test("zeros of one step stay zero in the next, with distillation", async () => {
+    const observed: string[] = [];
+    const { report } = await compress(dense, { ...plan, rate: 6, steps: [2], scope: "layer", distill: { temperature: 3, weight: 0.5 } }, dataset, {
+      makeStepper,
+      validation,
+      observer: ({ phase }) => {
+        if (observed.at(-1) !== phase) observed.push(phase);
+      },
+    });
+    expect(observed).toEqual(["admm 2x", "retrain 2x", "admm 6x", "retrain 6x"]);
+    expect(report.accuracy.pruned.map((p) => p.rate)).toEqual([2, 6]);
+    expect(report.rate).toBeGreaterThanOrEqual(6);
+  });
+
+  test("an interrupted run resumes to the same bits", async () => {
+    const straight = await compress(dense, plan, dataset, { makeStepper, validation });
+    let bytes: Uint8Array | undefined;
+    const store = {
+      save: async (b: Uint8Array) => {
+        bytes = b;
+      },
+      load: async () => bytes,
+    };
+    for (const [phase, step] of [
+      ["admm 4x", 7],
+      ["retrain 4x", 2],
+      ["retrain 4x", 18],
+    ] as const) {
+      const controller = new AbortController();
+      const observer = (p: TrainingProgress) => {
+        if (p.phase === phase && p.step === step) controller.abort();
+      };
+      await expect(compress(dense, plan, dataset, { makeStepper, validation, store, observer, signal: controller.signal })).rejects.toMatchObject({ code: "E_INTERRUPTED" });
+    }
+    const resumed = await compress(dense, plan, dataset, { makeStepper, validation, store });
+    expect(weightsOf(resumed.graph)).toEqual(weightsOf(straight.graph));
+    expect(resumed.report).toEqual(straight.report);
+  });
+});
+
+describe("plans and budgets", () => {
+  const lenet = zooGraph("lenet5");
+  const values = weightsOf(lenet);
+
+  test("a global budget keeps exactly what the rate allows", () => {
+    const budget = makeBudget(lenet, makePlan({ rate: 40 }));
+    const kept = [...budget.counts(values).values()].reduce((a, b) => a + b, 0);
+    expect(kept + 500).toBe(Math.floor(430_500 / 40));
+  });
+
+  test("given densities count against the budget; sparsity is another way to say rate", () => {
+    const plan = makePlan({ sparsity: 0.975, scope: "layer", pruneAll: true, layers: { "conv1.weight": { density: 0.5 } } });
+    expect(plan.rate).toBeCloseTo(40);
+    const counts = makeBudget(lenet, plan).counts(values);
+    expect(counts.get("conv1.weight")).toBe(250);
+    expect([...counts.values()].reduce((a, b) => a + b, 0)).toBeLessThanOrEqual(Math.floor(430_500 / plan.rate));
+    expect((counts.get("ip1.weight") as number) / (counts.get("conv2.weight") as number)).toBeCloseTo(16, 1);
+  });
+
+  test("depthwise convolutions and the first one stay dense unless told otherwise", () => {
+    const net = zooGraph("mobilenet_v1");
+    const pruned = makeBudget(net, makePlan({ rate: 2 })).pruned;
+    expect(pruned.some((l) => l.kind === "depthwise" || l.first)).toBe(false);
+    expect(makeBudget(net, makePlan({ rate: 2, pruneAll: true })).pruned.length).toBe(28);
+  });
+
+  test.each([
+    [{}, "sparsity"],
+    [{ rate: 0.5 }, "rate"],
+    [{ rate: 4, batch: 0 }, "batch"],
+    [{ rate: 4, steps: [8] }, "steps"],
+    [{ rate: 4, admm: { rhos: [] } }, "admm.rhos"],
+    [{ rate: 4, layers: { x: { density: 2 } } }, "layers.x.density"],
+  ] as [PlanOptions, string][])("%j is not a plan", (options, at) => {
+    expect(() => makePlan(options)).toThrowError(expect.objectContaining({ code: "E_INVALID_OPTION", at }));
+  });
+
+  test("a rate that dense layers do not allow, and layers that do not exist", () => {
+    expect(() => makeBudget(lenet, makePlan({ rate: 1000 }))).toThrowError(expect.objectContaining({ at: "rate" }));
+    expect(() => makeBudget(lenet, makePlan({ rate: 4, layers: { nope: { density: 0.5 } } }))).toThrowError(expect.objectContaining({ at: "layers.nope" }));
+  });
+});
