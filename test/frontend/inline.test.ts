@@ -58,10 +58,10 @@ test("functions of the file are inlined, attributes and left-out inputs bound", 
     "graph test
       input %x: float32[3]
       %first/l: float32[3] = LeakyRelu(%x) {alpha: 0.25}
-      %first/b: float32[3] = Clip(%first/l) {min: -Infinity, max: 6}
-      %second/l: float32[3] = LeakyRelu(%first/b) {alpha: 0.25}
-      %second/b: float32[3] = Clip(%second/l) {min: 0, max: Infinity}
-      output y = %second/b
+      %m: float32[3] = Clip(%first/l) {min: -Infinity, max: 6}
+      %second/l: float32[3] = LeakyRelu(%m) {alpha: 0.25}
+      %y: float32[3] = Clip(%second/l) {min: 0, max: Infinity}
+      output y = %y
     "
   `);
   expect(Array.from(interpret(graph, { x: float32Tensor([3], [-4, 3, 9]) }).outputs.get("y")?.data as Float32Array)).toEqual([0, 3, 6]);

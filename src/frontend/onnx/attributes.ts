@@ -15,6 +15,15 @@ export interface Attributes {
   graph(name: string): GraphProto | undefined;
 }
 
+/** The decimal with the fewest digits that rounds to the same float32, which is the one that somebody wrote: 1e-5, not 0.000009999999747378752. */
+export function shortestDecimal(value: number): number {
+  for (let digits = 1; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return short;
+  }
+  return value;
+}
+
 const utf8 = new TextDecoder();
 
 export function readAttributes(node: NodeProto, nodeName: string, external?: ExternalData): Attributes {
@@ -33,7 +42,7 @@ export function readAttributes(node: NodeProto, nodeName: string, external?: Ext
     int: (name, fallback) => Number(get(name, A.INT)?.i ?? fallback),
     float(name, fallback) {
       const a = get(name, A.FLOAT, A.INT);
-      return a === undefined ? fallback : a.type === A.INT ? Number(a.i) : a.f;
+      return a === undefined ? fallback : a.type === A.INT ? Number(a.i) : shortestDecimal(a.f);
     },
     string(name, fallback) {
       const a = get(name, A.STRING);

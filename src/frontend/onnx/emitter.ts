@@ -29,7 +29,8 @@ export function createEmitter(builder: GraphBuilder, reserved: Set<string>): Emi
   return {
     fresh,
     constant,
-    emit(op, inputs, attrs, nodeName, outputNames) {
+    emit(op, given, attrs, nodeName, outputNames) {
+      const inputs = given.slice(0, given.findLastIndex((v) => v !== undefined) + 1);
       const known = inputs.every((v) => v === undefined || isConstant(v));
       if (known) {
         const types = inferNode(op, nodeName, inputs, attrs);

@@ -7,7 +7,7 @@ import type { OnnxNode } from "./convert/converter.ts";
 import { converterFor } from "./convert/table.ts";
 import type { Emitter } from "./emitter.ts";
 import { orderNodes, readsOf } from "./order-nodes.ts";
-import { type ExternalData, readSparseTensor, readTensor } from "./read-tensor.ts";
+import { allFinite, type ExternalData, readSparseTensor, readTensor } from "./read-tensor.ts";
 
 /** What all graphs of a file share while it is imported. */
 export interface ImportState {
@@ -50,7 +50,7 @@ export function lookUp(state: ImportState, scope: Scope, name: string, at: strin
   }
   scope.values.set(name, null); // reported once, even if it is used often
   const tensor = initializer.$typeName === "onnx.TensorProto" ? readTensor(initializer, name, state.external) : readSparseTensor(initializer, state.external);
-  if (tensor.dtype === "float32" && tensor.data.some(Number.isNaN as (v: unknown) => boolean))
+  if (tensor.dtype === "float32" && !allFinite(tensor.data as Float32Array) && (tensor.data as Float32Array).some(Number.isNaN))
     throw new CadnnError("E_NON_FINITE", `initializer ${name} contains NaN`, { at: name, hint: "The net was trained to NaN or the file is damaged; use an earlier checkpoint." });
   const value = state.emitter.constant(scope.rename(name), tensor);
   scope.values.set(name, value);
@@ -100,7 +100,7 @@ function importNode(state: ImportState, proto: NodeProto, name: string, scope: S
   if (found.includes(null)) return undefined;
   const inputs = proto.input.map((input) => (input === "" ? undefined : (lookUp(state, scope, input, name) as Value)));
   if (branching) return importIf(state, proto, name, inputs[0], scope);
-  if (fn !== undefined) return importFunction(state, proto, fn, name, inputs);
+  if (fn !== undefined) return importFunction(state, proto, fn, name, inputs, scope);
   const result = converter?.(onnxNode(state, proto, name, inputs, scope)) ?? [];
   return Array.isArray(result) ? result : [result as Value];
 }
@@ -114,15 +114,31 @@ function importIf(state: ImportState, proto: NodeProto, name: string, condition:
     });
   const branch = readAttributes(proto, name).graph(Number(condition.data[0]) !== 0 ? "then_branch" : "else_branch");
   if (branch === undefined) throw new CadnnError("E_INVALID_GRAPH", "If lacks a branch", { at: name, hint: "Export the net again." });
-  const inner = createScope(branch, scope, (value) => state.emitter.fresh(value));
   const outputs = branch.output.map((o) => o.name);
+  const inner = createScope(branch, scope, inlinedNames(outputs, proto, scope, state.emitter.fresh));
   importNodes(state, branch.node, outputs, inner);
   const values = outputs.map((output) => lookUp(state, inner, output, name));
   return values.includes(null) ? undefined : (values as Value[]);
 }
 
+/** The results of an inlined graph take the names of the node's outputs, other values go by `other`. */
+function inlinedNames(results: readonly string[], proto: NodeProto, scope: Scope, other: (name: string) => string): (name: string) => string {
+  const names = new Map(results.map((result, i) => [result, proto.output[i] ?? ""] as const));
+  return (name) => {
+    const output = names.get(name);
+    return output === undefined || output === "" ? other(name) : scope.rename(output);
+  };
+}
+
 /** A function of the file itself, inlined; attributes that refer to the function's own take the node's values or the defaults. */
-function importFunction(state: ImportState, proto: NodeProto, fn: FunctionProto, name: string, inputs: readonly (Value | undefined)[]): readonly (Value | undefined)[] | undefined {
+function importFunction(
+  state: ImportState,
+  proto: NodeProto,
+  fn: FunctionProto,
+  name: string,
+  inputs: readonly (Value | undefined)[],
+  scope: Scope,
+): readonly (Value | undefined)[] | undefined {
   const given = new Map([...fn.attributeProto, ...proto.attribute].map((a) => [a.name, a]));
   const bind = (node: NodeProto): NodeProto => ({
     ...node,
@@ -134,7 +150,8 @@ function importFunction(state: ImportState, proto: NodeProto, fn: FunctionProto,
   });
   // Left-out inputs are left out where the body reads them.
   const missing = new Set(fn.input.filter((_, i) => inputs[i] === undefined));
-  const inner = createScope(undefined, undefined, (value) => state.emitter.fresh(`${name}/${value}`));
+  const rename = inlinedNames(fn.output, proto, scope, (value) => state.emitter.fresh(`${name}/${value}`));
+  const inner = createScope(undefined, undefined, rename);
   fn.input.forEach((input, i) => {
     const value = inputs[i];
     if (value !== undefined) inner.values.set(input, value);

@@ -6,7 +6,7 @@ import { bindInputs, type InputBindings } from "./bind-inputs.ts";
 import { createEmitter } from "./emitter.ts";
 import { createScope, type ImportState, importNodes, lookUp } from "./import-nodes.ts";
 import { readModel } from "./read-model.ts";
-import type { ExternalData } from "./read-tensor.ts";
+import { allFinite, type ExternalData } from "./read-tensor.ts";
 
 export interface ImportOptions extends InputBindings {
   /** Binds dynamic dimensions: the full shape of each input, by the input's name. A leading dimension that is not bound becomes 1. */
@@ -116,7 +116,7 @@ const weighted: ReadonlySet<string> = new Set(["Conv", "ConvTranspose", "Gemm", 
 function infiniteWeights(graph: Graph): CadnnError[] {
   const bad = new Set<string>();
   for (const node of graph.nodes)
-    if (weighted.has(node.op)) for (const v of node.inputs) if (isConstant(v) && v.type.dtype === "float32" && !(v.data as Float32Array).every(Number.isFinite)) bad.add(v.name);
+    if (weighted.has(node.op)) for (const v of node.inputs) if (isConstant(v) && v.type.dtype === "float32" && !allFinite(v.data as Float32Array)) bad.add(v.name);
   return [...bad].map(
     (name) =>
       new CadnnError("E_NON_FINITE", `initializer ${name} contains NaN or infinity`, {

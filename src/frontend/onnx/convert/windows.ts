@@ -25,7 +25,7 @@ function windowOf(n: OnnxNode, kernel = n.ints("kernel_shape")): Window {
       "Export the net again.",
     );
   if ([...strides, ...dilations, ...kernel].some((v) => v < 1)) throw n.error("E_INVALID_ATTRIBUTE", "kernel, strides and dilations must be at least 1", "Export the net again.");
-  return { kernel, strides, dilations, pads: autoPads(n, size, { kernel, strides, dilations, pads }) };
+  return { kernel, strides, pads: autoPads(n, size, { kernel, strides, dilations, pads }), dilations };
 }
 
 /** SAME pads such that there are ⌈size / stride⌉ outputs, the odd one at the end (UPPER) or at the beginning (LOWER). */
