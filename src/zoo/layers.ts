@@ -14,10 +14,24 @@ export interface ZooOptions {
   readonly batch?: number;
 }
 
-/** A value together with an estimate of the mean square of its elements, from which the next layer's scale follows. */
+/** A value together with an estimate of its elements' distribution, from which the next layer's scale follows. */
 export interface Signal {
   readonly value: Value;
-  readonly power: number;
+  readonly mean: number;
+  readonly variance: number;
+}
+
+/** The mean square of the elements. */
+const powerOf = ({ mean, variance }: Signal): number => mean * mean + variance;
+
+/** Mean and variance of max(0, x) for normal x, with the normal distribution function in its logistic approximation. */
+function rectified({ mean, variance }: Signal): { readonly mean: number; readonly variance: number } {
+  const s = Math.sqrt(variance);
+  const z = mean / s;
+  const density = Math.exp(-0.5 * z * z) / Math.sqrt(2 * Math.PI);
+  const below = 1 / (1 + Math.exp(-1.5976 * z - 0.070566 * z ** 3));
+  const m = mean * below + s * density;
+  return { mean: m, variance: (mean * mean + variance) * below + mean * s * density - m * m };
 }
 
 export interface ConvOptions {
@@ -58,7 +72,7 @@ export function createLayers(netName: string, options: ZooOptions) {
 
   /** Standard normal pixels are expected. */
   function input(channels: number, size: number): Signal {
-    return { value: builder.input("input", tensorType("float32", [options.batch ?? 1, channels, size, size])), power: 1 };
+    return { value: builder.input("input", tensorType("float32", [options.batch ?? 1, channels, size, size])), mean: 0, variance: 1 };
   }
 
   /** He initialization: the variance of a weight is 2 / (inputs of an output), so that a ReLU after it restores the power. */
@@ -71,7 +85,7 @@ export function createLayers(netName: string, options: ZooOptions) {
     const w = weight(`${name}.weight`, [filters, channels / groups, kh, kw], Math.sqrt(2 / fanIn), convs++ > 0 && !depthwise);
     const b = bias ? [noise(`${name}.bias`, filters, 0.05)] : [];
     const value = node("Conv", name, [x.value, w, ...b], { strides: [stride, stride], pads: [ph, pw, ph, pw], dilations: [1, 1], group: groups });
-    return { value, power: 2 * x.power };
+    return { value, mean: 0, variance: 2 * powerOf(x) };
   }
 
   /** Running statistics scattered about the true ones; `gain` scales the result. */
@@ -81,26 +95,26 @@ export function createLayers(netName: string, options: ZooOptions) {
     const fill = (make: () => number) => Float32Array.from({ length: channels }, make);
     const scale = fill(() => 0.7 + 0.6 * random.uniform());
     const bias = fill(() => 0.1 * random.normal());
-    const mean = fill(() => 0.1 * Math.sqrt(x.power) * random.normal());
-    const variance = fill(() => x.power * (0.8 + 0.45 * random.uniform()));
+    const mean = fill(() => 0.1 * Math.sqrt(x.variance) * random.normal());
+    const variance = fill(() => x.variance * (0.8 + 0.45 * random.uniform()));
     const parts = (["weight", "bias", "running_mean", "running_var"] as const).map((part, i) =>
       constant(`${name}.${part}`, [channels], [scale, bias, mean, variance][i] as Float32Array),
     );
-    return { value: node("BatchNormalization", name, [x.value, ...parts], { epsilon }), power: 1 };
+    return { value: node("BatchNormalization", name, [x.value, ...parts], { epsilon }), mean: 0, variance: 1 };
   }
 
   /** `scale`: the standard deviation of a weight is √(scale / inputs); 2 before a ReLU, else what gives outputs of unit variance. */
   function linear(x: Signal, name: string, outputs: number, before: "relu" | "output"): Signal {
     const inputs = x.value.type.shape[1] as number;
-    const variance = before === "relu" ? 2 / inputs : 1 / (inputs * x.power);
+    const variance = before === "relu" ? 2 / inputs : 1 / (inputs * powerOf(x));
     const w = weight(`${name}.weight`, [outputs, inputs], Math.sqrt(variance), true);
     const value = node("Gemm", name, [x.value, w, noise(`${name}.bias`, outputs, 0.05)], { alpha: 1, beta: 1, transA: false, transB: true });
-    return { value, power: variance * inputs * x.power };
+    return { value, mean: 0, variance: variance * inputs * powerOf(x) };
   }
 
-  const relu = (x: Signal, name: string): Signal => ({ value: node("Relu", name, [x.value]), power: x.power / 2 });
-  const relu6 = (x: Signal, name: string): Signal => ({ value: node("Clip", name, [x.value], { min: 0, max: 6 }), power: x.power / 2 });
-  const add = (a: Signal, b: Signal, name: string): Signal => ({ value: node("Add", name, [a.value, b.value]), power: a.power + b.power });
+  const relu = (x: Signal, name: string): Signal => ({ value: node("Relu", name, [x.value]), ...rectified(x) });
+  const relu6 = (x: Signal, name: string): Signal => ({ value: node("Clip", name, [x.value], { min: 0, max: 6 }), ...rectified(x) });
+  const add = (a: Signal, b: Signal, name: string): Signal => ({ value: node("Add", name, [a.value, b.value]), mean: a.mean + b.mean, variance: a.variance + b.variance });
 
   function concat(parts: readonly Signal[], name: string): Signal {
     const value = node(
@@ -110,26 +124,32 @@ export function createLayers(netName: string, options: ZooOptions) {
       { axis: 1 },
     );
     const channels = (p: Signal) => p.value.type.shape[1] as number;
-    return { value, power: parts.reduce((sum, p) => sum + p.power * channels(p), 0) / parts.reduce((sum, p) => sum + channels(p), 0) };
+    const average = (of: (p: Signal) => number) => parts.reduce((sum, p) => sum + of(p) * channels(p), 0) / parts.reduce((sum, p) => sum + channels(p), 0);
+    const mean = average((p) => p.mean);
+    return { value, mean, variance: average(powerOf) - mean * mean };
   }
 
   function maxPool(x: Signal, name: string, { kernel, stride, pad = 0 }: PoolOptions): Signal {
     const attrs = { kernel: [kernel, kernel], strides: [stride, stride], pads: [pad, pad, pad, pad], dilations: [1, 1], ceilMode: false };
-    return { value: node("MaxPool", name, [x.value], attrs), power: 1.5 * x.power };
+    return { value: node("MaxPool", name, [x.value], attrs), mean: x.mean + Math.sqrt(x.variance), variance: 0.7 * x.variance };
   }
 
   function averagePool(x: Signal, name: string, { kernel, stride, pad = 0 }: PoolOptions): Signal {
     const attrs = { kernel: [kernel, kernel], strides: [stride, stride], pads: [pad, pad, pad, pad], dilations: [1, 1], ceilMode: false, countIncludePad: true };
-    return { value: node("AveragePool", name, [x.value], attrs), power: 0.6 * x.power };
+    return { value: node("AveragePool", name, [x.value], attrs), mean: x.mean, variance: 0.4 * x.variance };
   }
 
-  const globalAveragePool = (x: Signal, name: string): Signal => ({ value: node("GlobalAveragePool", name, [x.value]), power: 0.4 * x.power });
+  const globalAveragePool = (x: Signal, name: string): Signal => ({ value: node("GlobalAveragePool", name, [x.value]), mean: x.mean, variance: 0.2 * x.variance });
 
-  const localResponseNorm = (x: Signal, name: string): Signal => ({ value: node("LRN", name, [x.value], { alpha: 1e-4, beta: 0.75, bias: 1, size: 5 }), power: x.power });
+  const localResponseNorm = (x: Signal, name: string): Signal => ({
+    value: node("LRN", name, [x.value], { alpha: 1e-4, beta: 0.75, bias: 1, size: 5 }),
+    mean: x.mean,
+    variance: x.variance,
+  });
 
   function flatten(x: Signal, name: string): Signal {
     const [n = 1, ...rest] = x.value.type.shape;
-    return { value: node("Reshape", name, [x.value], { shape: [n, elementCount(rest)] }), power: x.power };
+    return { value: node("Reshape", name, [x.value], { shape: [n, elementCount(rest)] }), mean: x.mean, variance: x.variance };
   }
 
   function finish(x: Signal): Graph {

@@ -1,0 +1,56 @@
+import { decodeArtifact } from "../../artifact/format.ts";
+import { writeFileAtomic } from "../../node/files.ts";
+import { type Command, sharedArgs } from "../command.ts";
+import { formatBytes, formatCount, formatMs, round } from "../format.ts";
+import { readGraph, readTarget } from "../model.ts";
+import { parseInputShapes } from "../options.ts";
+import { formatPairs } from "../table.ts";
+
+export const command: Command = {
+  name: "compile",
+  description: "Compile an ONNX net into a .cadnn file.",
+  args: {
+    model: { type: "positional", description: "ONNX file" },
+    output: { type: "string", alias: "o", description: ".cadnn file to write", valueHint: "FILE.cadnn" },
+    targets: { type: "string", description: 'Targets, separated by commas; "wasm" (default) is all of them', valueHint: "LIST" },
+    "input-shape": sharedArgs["input-shape"],
+  },
+  examples: ["cadnn compile r50.onnx -o r50.cadnn", "cadnn compile net.onnx -o net.cadnn --targets wasm-arm64-plain --input-shape input=1x3x224x224"],
+  async run(options, { progress }) {
+    const path = options.required("model");
+    const file = options.required("output");
+    const targets = (options.text("targets") ?? "wasm").split(",").map((t) => (t.trim() === "wasm" ? "wasm" : readTarget(t.trim())));
+    const started = performance.now();
+    const { compile } = await import("../../compile/index.ts");
+    progress.update(0, 3, `reading ${path}`);
+    const graph = await readGraph(path, { inputShapes: parseInputShapes(options.all("input-shape")) });
+    const imported = performance.now();
+    progress.update(1, 3, "compiling");
+    const artifact = await compile(graph, { targets });
+    const compiled = performance.now();
+    progress.update(2, 3, "writing");
+    await writeFileAtomic(file, artifact);
+    const { manifest, weights, code } = decodeArtifact(artifact);
+    const modules = manifest.modules.map((m) => ({ target: m.target, bytes: m.bytes, memoryBytes: m.pages * 65536, kernelCalls: m.steps.length }));
+    const macs = manifest.modules[0]?.steps.reduce((sum, step) => sum + step.macs, 0) ?? 0;
+    const text = formatPairs([
+      ["file", `${file}, ${formatBytes(artifact.length)}`],
+      ["weights", formatBytes(weights.length)],
+      ["code", modules.map((m) => `${m.target} ${formatBytes(m.bytes)}`).join(", ")],
+      ["memory", formatBytes(Math.max(...modules.map((m) => m.memoryBytes)))],
+      ["MACs", formatCount(macs)],
+      ["time", `${formatMs(imported - started)} to read, ${formatMs(compiled - imported)} to compile`],
+    ]);
+    const json = {
+      file,
+      bytes: artifact.length,
+      weightBytes: weights.length,
+      codeBytes: code.length,
+      modules,
+      macs,
+      readMs: round(imported - started),
+      compileMs: round(compiled - imported),
+    };
+    return { text, json };
+  },
+};

@@ -1,0 +1,86 @@
+import { existsSync } from "node:fs";
+import { basename, dirname, extname, join } from "node:path";
+import { CadnnError } from "../errors.ts";
+import { crop, type Image8, image8 } from "../image/index.ts";
+import { readLabels } from "../node/csv.ts";
+import { readFile, readText } from "../node/files.ts";
+import { decodeImage, readImage } from "../node/image.ts";
+import { parseIdx } from "../train/data/idx.ts";
+import { usage } from "./options.ts";
+
+/** Labelled images, decoded one at a time. */
+export interface LabelledImages {
+  readonly kind: "csv" | "idx" | "mosaic";
+  readonly count: number;
+  label(index: number): number;
+  image(index: number): Promise<Image8>;
+}
+
+/** Opens what `--data` names: a csv, an idx pair `images,labels`, or a mosaic with its `.labels` file beside it. */
+export async function openImages(data: string, imagesFolder: string | undefined): Promise<LabelledImages> {
+  const [first = "", second, ...more] = data.split(",");
+  if (second !== undefined && more.length === 0 && !existsSync(data)) return openIdx(first, second);
+  switch (extname(data).toLowerCase()) {
+    case ".csv":
+      return openCsv(data, imagesFolder);
+    case ".png":
+    case ".jpg":
+    case ".jpeg":
+      return openMosaic(data);
+    default:
+      throw usage(
+        `"${data}" is no data set`,
+        "--data",
+        "Give a csv with the columns file and class, an idx pair images.idx,labels.idx, or a mosaic .png with a .labels file beside it.",
+      );
+  }
+}
+
+async function openCsv(path: string, imagesFolder: string | undefined): Promise<LabelledImages> {
+  const rows = readLabels(await readText(path), path);
+  const folders = imagesFolder === undefined ? [dirname(path), join(dirname(path), "images")] : [imagesFolder];
+  const firstFile = rows[0]?.file ?? "";
+  const folder = folders.find((f) => existsSync(join(f, firstFile))) ?? (folders[0] as string);
+  return { kind: "csv", count: rows.length, label: (i) => rows[i]?.label ?? 0, image: (i) => readImage(join(folder, rows[i]?.file ?? "")) };
+}
+
+async function openIdx(imagesPath: string, labelsPath: string): Promise<LabelledImages> {
+  const [images, labels] = await Promise.all([readIdx(imagesPath), readIdx(labelsPath)]);
+  const [count = 0, height = 0, width = 0, channels = 1] = images.shape;
+  if (images.shape.length < 3 || images.shape.length > 4 || (channels !== 1 && channels !== 3))
+    throw new CadnnError("E_INVALID_DATASET", `its shape is [${images.shape.join(", ")}]`, {
+      at: imagesPath,
+      hint: "Images are [count, height, width] or [count, height, width, 3].",
+    });
+  if (labels.shape.length !== 1 || labels.shape[0] !== count)
+    throw new CadnnError("E_INVALID_DATASET", `${count} images, but labels of shape [${labels.shape.join(", ")}]`, {
+      at: labelsPath,
+      hint: "Give the labels that belong to these images, after the comma.",
+    });
+  const size = height * width * channels;
+  return { kind: "idx", count, label: (i) => labels.data[i] as number, image: async (i) => image8(width, height, channels, images.data.subarray(i * size, (i + 1) * size)) };
+}
+
+async function readIdx(path: string) {
+  return parseIdx(await readFile(path), path);
+}
+
+/** Square tiles, row by row, as many as there are bytes of labels. */
+async function openMosaic(path: string): Promise<LabelledImages> {
+  const labelsPath = join(dirname(path), `${basename(path, extname(path))}.labels`);
+  const [labels, file] = await Promise.all([readFile(labelsPath), readFile(path)]);
+  const mosaic = await decodeImage(file, path);
+  const tile = Math.sqrt((mosaic.width * mosaic.height) / labels.length);
+  if (labels.length === 0 || !Number.isInteger(tile) || mosaic.width % tile !== 0 || mosaic.height % tile !== 0)
+    throw new CadnnError("E_INVALID_DATASET", `${mosaic.width}×${mosaic.height} pixels do not divide into ${labels.length} square tiles`, {
+      at: path,
+      hint: `The labels are in ${labelsPath}, one byte a tile.`,
+    });
+  const perRow = mosaic.width / tile;
+  return {
+    kind: "mosaic",
+    count: labels.length,
+    label: (i) => labels[i] as number,
+    image: async (i) => crop(mosaic, (i % perRow) * tile, Math.floor(i / perRow) * tile, tile, tile),
+  };
+}
