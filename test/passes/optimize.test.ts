@@ -14,12 +14,15 @@ function convNormRelu() {
 }
 const ops = (graph: ReturnType<typeof convNormRelu>) => graph.nodes.map((n) => n.op);
 
+/** Layer upon layer of random weights amplifies rounding; what is wrong is off by far more. */
+const tolerance = 1e-3;
+
 describe("optimize", () => {
   test("random nets compute the same", () => {
     fc.assert(
       fc.property(fc.nat(1e6), (seed) => {
         const before = randomGraph(seed);
-        expectEquivalent(before, optimize(before, { verify: true }), seed);
+        expectEquivalent(before, optimize(before, { verify: true }), seed, tolerance);
       }),
       { numRuns: 150 },
     );
@@ -29,7 +32,7 @@ describe("optimize", () => {
     fc.assert(
       fc.property(fc.nat(1e6), (seed) => {
         const before = randomGraph(seed);
-        expectEquivalent(before, pass.run(before), seed);
+        expectEquivalent(before, pass.run(before), seed, tolerance);
       }),
       { numRuns: 20 },
     );
