@@ -160,6 +160,15 @@ describe("shapes", () => {
   });
 });
 
+test.each([
+  ["another element type", float32Tensor([1], [6]), "E_DTYPE_MISMATCH"],
+  ["another shape", int64Tensor([2], [2, 3]), "E_SHAPE_MISMATCH"],
+] as const)("a constant input of %s", (_, s, code) => {
+  const error = problem(makeModel({ nodes: [{ op: "Reshape", inputs: ["x", "s"] }], inputs: { x: [2, 3], s: [1] }, types: { s: T.INT64 } }), { constantInputs: { s } });
+  expect([error.code, error.at]).toEqual([code, "s"]);
+  expect(error.hint).toContain("int64[1]");
+});
+
 describe("graphs that make no sense", () => {
   test.each([
     ["a value that nothing makes", { nodes: [{ op: "Add", inputs: ["x", "ghost"], name: "sum" }], inputs: { x: [1] } }, "sum"],
@@ -175,6 +184,7 @@ describe("graphs that make no sense", () => {
       "sum",
     ],
     ["a value made twice", { nodes: [{ op: "Relu" }, { op: "Tanh" }], inputs: { x: [1] } }, "y"],
+    ["an input made again", { nodes: [{ op: "Relu", inputs: ["z"], outputs: ["x"] }, { op: "Relu" }], inputs: { x: [1], z: [1] } }, "x"],
     ["a left-out operand", { nodes: [{ op: "Add", inputs: ["x", ""], name: "sum" }], inputs: { x: [1] } }, "sum"],
     ["no outputs", { ...relu, outputs: [] }, "test"],
   ] as const)("%s", (_, model, at) => {

@@ -127,6 +127,19 @@ describe("options", () => {
     expect(y?.shape).toEqual([4, 18]);
   });
 
+  test("sparse stores weights of mostly zeros without these", async () => {
+    const sparse = float32Tensor(
+      [8, 3, 3, 3],
+      wave([8, 3, 3, 3]).data.map((v, i) => (i % 7 === 0 ? v : 0)),
+    );
+    const graph = graphOf((b, x) => b.add("Conv", [x, b.constant("w", sparse), b.constant("b", wave([8]))], conv, "conv"));
+    const [dense, small] = [exportOnnx(graph), exportOnnx(graph, { sparse: true })];
+    expect(small.length).toBeLessThan(dense.length);
+    await expectSame(graph, { sparse: true });
+    const [node] = importOnnx(small).nodes;
+    expect(node?.inputs[1]).toMatchObject({ name: "w", encoding: { kind: "sparse" }, data: sparse.data });
+  });
+
   test("an opset out of range", () => {
     for (const opset of [12, 22, 17.5]) expect(() => exportOnnx(net, { opset })).toThrowError(expect.objectContaining({ code: "E_INVALID_OPTION", at: "opset" }));
   });

@@ -1,11 +1,18 @@
 import { TensorProto_DataType as T } from "onnx-buf";
 import { describe, expect, test } from "vitest";
-import { exportOnnx, importOnnx } from "../../src/frontend/onnx/index.ts";
+import { exportOnnx, importableOps, importOnnx } from "../../src/frontend/onnx/index.ts";
 import { elementCount, float32Tensor, int64Tensor, type Tensor } from "../../src/ir/types.ts";
 import { interpret } from "../../src/ops/interpret.ts";
 import { expectClose } from "./compare.ts";
 import { type AttrInit, type GraphInit, makeModel, type NodeInit } from "./models.ts";
 import { runOnnxruntime } from "./onnxruntime.ts";
+
+const required =
+  "Conv ConvTranspose Gemm MatMul BatchNormalization Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid HardSwish Tanh Softmax Add Sub Mul Div MaxPool AveragePool GlobalAveragePool GlobalMaxPool ReduceMean Concat Split Slice Reshape Flatten Transpose Squeeze Unsqueeze Resize Upsample Pad Gather LRN Identity Dropout Constant Shape Cast ConstantOfShape Expand Floor Ceil Sqrt Exp Erf";
+
+test("every operator that is promised can be imported", () => {
+  expect(importableOps).toEqual(expect.arrayContaining(required.split(" ")));
+});
 
 const wave = (shape: readonly number[], phase = 0, scale = 1): Tensor<"float32"> =>
   float32Tensor(

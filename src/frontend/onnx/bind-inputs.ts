@@ -1,6 +1,7 @@
 import type { GraphProto, ValueInfoProto } from "onnx-buf";
 import { CadnnError } from "../../errors.ts";
-import { type Tensor, type TensorType, tensorType } from "../../ir/types.ts";
+import { elementCount, type Tensor, type TensorType, tensorType } from "../../ir/types.ts";
+import { initializerNames } from "./order-nodes.ts";
 import { dtypeOf } from "./read-tensor.ts";
 
 export interface InputBindings {
@@ -17,11 +18,19 @@ type Dim = number | string | undefined;
  */
 export function bindInputs(graph: GraphProto, bindings: InputBindings, problems: CadnnError[]): Map<string, TensorType> {
   const { inputShapes = {}, constantInputs = {} } = bindings;
-  const initialized = new Set([...graph.initializer.map((t) => t.name), ...graph.sparseInitializer.map((t) => t.values?.name ?? "")]);
+  const initialized = new Set(initializerNames(graph));
   const inputs = graph.input.filter(({ name }) => !initialized.has(name));
   const names = inputs.map(({ name }) => name);
   for (const name of [...Object.keys(inputShapes), ...Object.keys(constantInputs)])
     if (!names.includes(name)) problems.push(new CadnnError("E_INPUT_NAME", `the net has no input "${name}"`, { at: name, hint: `Its inputs are: ${names.join(", ")}.` }));
+
+  const repeated = names.find((name, i) => names.indexOf(name) !== i);
+  if (repeated !== undefined)
+    problems.push(new CadnnError("E_INVALID_GRAPH", `two inputs are called ${repeated}`, { at: repeated, hint: "The file does not follow the ONNX standard; export it again." }));
+  for (const info of inputs) {
+    const constant = constantInputs[info.name];
+    if (constant !== undefined) problems.push(...constantProblems(info, constant));
+  }
 
   const fed = inputs.filter(({ name }) => constantInputs[name] === undefined);
   const symbols = new Map<string, number>();
@@ -49,6 +58,19 @@ function dimsOf(info: ValueInfoProto): Dim[] | undefined {
     if (value.case === "dimValue") return value.value > 0n ? Number(value.value) : value.value === 0n ? 0 : undefined;
     return value.case === "dimParam" && value.value !== "" ? value.value : undefined;
   });
+}
+
+/** What is wrong with a tensor bound to an input. */
+function constantProblems(info: ValueInfoProto, tensor: Tensor): CadnnError[] {
+  const { name } = info;
+  const wanted = info.type?.value.case === "tensorType" ? dtypeOf(info.type.value.value.elemType, name) : tensor.dtype;
+  const dims = dimsOf(info) ?? tensor.shape;
+  const fits = dims.length === tensor.shape.length && dims.every((d, i) => typeof d !== "number" || d === tensor.shape[i]) && tensor.data.length === elementCount(tensor.shape);
+  const hint = `It takes ${wanted}[${formatDims(dims)}].`;
+  if (tensor.dtype !== wanted) return [new CadnnError("E_DTYPE_MISMATCH", `constantInputs binds input ${name} to ${tensor.dtype}`, { at: name, hint })];
+  return fits
+    ? []
+    : [new CadnnError("E_SHAPE_MISMATCH", `constantInputs binds input ${name} to shape [${tensor.shape.join(", ")}] with ${tensor.data.length} elements`, { at: name, hint })];
 }
 
 function bindType(info: ValueInfoProto, wanted: readonly number[] | undefined, symbols: ReadonlyMap<string, number>): TensorType {

@@ -1,4 +1,4 @@
-import { type Attrs, isConstant, tensorOf, type Value } from "../../ir/graph.ts";
+import { type Attrs, type Encoding, isConstant, tensorOf, type Value } from "../../ir/graph.ts";
 import { elementCount, type Tensor } from "../../ir/types.ts";
 import { type GraphBuilder, inferNode } from "../../ops/builder.ts";
 import { opNamed } from "../../ops/registry.ts";
@@ -7,7 +7,7 @@ import { opNamed } from "../../ops/registry.ts";
 export interface Emitter {
   /** A name that neither the file nor the graph uses yet: `hint` itself if possible. */
   fresh(hint: string): string;
-  constant(name: string, tensor: Tensor): Value;
+  constant(name: string, tensor: Tensor, encoding?: Encoding): Value;
   /** `outputNames` must be unused so far. */
   emit(op: string, inputs: readonly (Value | undefined)[], attrs: Attrs, nodeName: string, outputNames: readonly string[]): readonly Value[];
 }
@@ -25,7 +25,7 @@ export function createEmitter(builder: GraphBuilder, reserved: Set<string>): Emi
     reserved.add(name);
     return name;
   };
-  const constant = (name: string, tensor: Tensor): Value => builder.constant(name, tensor);
+  const constant: Emitter["constant"] = (name, tensor, encoding) => builder.constant(name, tensor, encoding);
   return {
     fresh,
     constant,

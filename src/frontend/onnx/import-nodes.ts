@@ -49,17 +49,18 @@ export function lookUp(state: ImportState, scope: Scope, name: string, at: strin
     throw new CadnnError("E_INVALID_GRAPH", `value ${name} is neither an input nor an initializer nor made by a node`, { at, hint: "The file is incomplete; export it again." });
   }
   scope.values.set(name, null); // reported once, even if it is used often
-  const tensor = initializer.$typeName === "onnx.TensorProto" ? readTensor(initializer, name, state.external) : readSparseTensor(initializer, state.external);
+  const dense = initializer.$typeName === "onnx.TensorProto";
+  const tensor = dense ? readTensor(initializer, name, state.external) : readSparseTensor(initializer, state.external);
   if (tensor.dtype === "float32" && !allFinite(tensor.data as Float32Array) && (tensor.data as Float32Array).some(Number.isNaN))
     throw new CadnnError("E_NON_FINITE", `initializer ${name} contains NaN`, { at: name, hint: "The net was trained to NaN or the file is damaged; use an earlier checkpoint." });
-  const value = state.emitter.constant(scope.rename(name), tensor);
+  const value = state.emitter.constant(scope.rename(name), tensor, dense ? undefined : { kind: "sparse" });
   scope.values.set(name, value);
   return value;
 }
 
 /** Imports the nodes that `outputs` need into `scope`; problems are collected, what depends on them is skipped. */
 export function importNodes(state: ImportState, nodes: readonly NodeProto[], outputs: readonly string[], scope: Scope): void {
-  for (const proto of orderNodes(nodes, outputs)) {
+  for (const proto of orderNodes(nodes, outputs, new Set([...scope.values.keys(), ...scope.initializers.keys()]))) {
     const name = uniqueNodeName(state, proto);
     const results = attempt(state, () => importNode(state, proto, name, scope));
     proto.output.forEach((output, i) => {

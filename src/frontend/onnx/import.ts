@@ -5,6 +5,7 @@ import { GraphBuilder } from "../../ops/builder.ts";
 import { bindInputs, type InputBindings } from "./bind-inputs.ts";
 import { createEmitter } from "./emitter.ts";
 import { createScope, type ImportState, importNodes, lookUp } from "./import-nodes.ts";
+import { initializerNames } from "./order-nodes.ts";
 import { readModel } from "./read-model.ts";
 import { allFinite, type ExternalData } from "./read-tensor.ts";
 
@@ -77,12 +78,7 @@ function collect<T>(problems: CadnnError[], action: () => T): T | undefined {
 }
 
 function namesOf(file: GraphProto): Set<string> {
-  const names = [
-    ...file.input.map((i) => i.name),
-    ...file.initializer.map((t) => t.name),
-    ...file.sparseInitializer.map((t) => t.values?.name ?? ""),
-    ...file.node.flatMap((n) => n.output),
-  ];
+  const names = [...file.input.map((i) => i.name), ...initializerNames(file), ...file.node.flatMap((n) => n.output)];
   return new Set(names);
 }
 

@@ -7,22 +7,26 @@ export function readsOf(node: NodeProto): string[] {
   return [...node.input.filter((name) => name !== ""), ...inner];
 }
 
+export function initializerNames(graph: Pick<GraphProto, "initializer" | "sparseInitializer">): string[] {
+  return [...graph.initializer.map((t) => t.name), ...graph.sparseInitializer.map((t) => t.values?.name ?? "")];
+}
+
 function capturesOf(graph: GraphProto): string[] {
-  const own = new Set([...graph.node.flatMap((n) => n.output), ...graph.input.map((i) => i.name), ...graph.initializer.map((t) => t.name)]);
+  const own = new Set([...graph.node.flatMap((n) => n.output), ...graph.input.map((i) => i.name), ...initializerNames(graph)]);
   return [...graph.node.flatMap(readsOf), ...graph.output.map((o) => o.name)].filter((name) => !own.has(name));
 }
 
 /**
- * The nodes that `outputs` need, each after those it reads, otherwise in the order of the file.
- * Throws `E_INVALID_GRAPH` for a cycle or a value that two nodes make.
+ * The nodes that `outputs` need, each after those it reads, otherwise in the order of the file. `given`: what is there before any node.
+ * Throws `E_INVALID_GRAPH` for a cycle or a value that is made twice.
  */
-export function orderNodes(nodes: readonly NodeProto[], outputs: readonly string[]): NodeProto[] {
+export function orderNodes(nodes: readonly NodeProto[], outputs: readonly string[], given: ReadonlySet<string>): NodeProto[] {
   const makers = new Map<string, NodeProto>();
   for (const node of nodes)
     for (const name of node.output) {
       if (name === "") continue;
-      if (makers.has(name))
-        throw new CadnnError("E_INVALID_GRAPH", `value ${name} is made by two nodes`, { at: name, hint: "The file does not follow the ONNX standard; export it again." });
+      if (makers.has(name) || given.has(name))
+        throw new CadnnError("E_INVALID_GRAPH", `value ${name} is made twice`, { at: name, hint: "The file does not follow the ONNX standard; export it again." });
       makers.set(name, node);
     }
   const needed = new Set<NodeProto>();

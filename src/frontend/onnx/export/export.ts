@@ -11,6 +11,8 @@ export interface ExportOptions {
   readonly opset?: number | undefined;
   /** Makes the leading dimension of inputs and outputs, where it equals that of the first input, the symbolic "N". */
   readonly dynamicBatch?: boolean | undefined;
+  /** Stores weights of mostly zeros as `sparse_initializer`, for a smaller file that fewer tools read. */
+  readonly sparse?: boolean | undefined;
 }
 
 /** Newest IR version that tools of the age of an opset read. */
@@ -23,13 +25,13 @@ const irVersion = (opset: number) => (opset <= 14 ? 7 : opset <= 18 ? 8 : opset 
  * Throws `E_UNSUPPORTED_OP` for ops of training graphs and `E_INVALID_OPTION` for an opset that is too old for the net.
  */
 export function exportOnnx(graph: Graph, options: ExportOptions = {}): Uint8Array {
-  const { opset = 17, dynamicBatch = false } = options;
+  const { opset = 17, dynamicBatch = false, sparse = false } = options;
   if (!Number.isInteger(opset) || opset < 14 || opset > 21)
     throw new CadnnError("E_INVALID_OPTION", `cannot write opset ${opset}`, { at: "opset", hint: "Choose an opset from 14 to 21; 17 is read by almost every tool." });
   const batch = dynamicBatch ? graph.inputs[0]?.type.shape[0] : undefined;
   const names = nameValues(graph);
   const outputNames = graph.outputs.map((o) => o.name);
-  const writer = createWriter(opset, names, [...names.values(), ...outputNames]);
+  const writer = createWriter(opset, names, [...names.values(), ...outputNames], sparse);
 
   const problems: CadnnError[] = [];
   for (const node of graph.nodes) {
@@ -51,6 +53,7 @@ export function exportOnnx(graph: Graph, options: ExportOptions = {}): Uint8Arra
       name: graph.name,
       node: writer.nodes,
       initializer: writer.initializers,
+      sparseInitializer: writer.sparseInitializers,
       input: graph.inputs.map((v) => valueInfo(v.name, v.type, batch)),
       output: graph.outputs.map(({ name, value }) => valueInfo(name, value.type, value.kind === "computed" || value.kind === "input" ? batch : undefined)),
     },

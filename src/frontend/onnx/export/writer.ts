@@ -1,5 +1,15 @@
 import { create } from "@bufbuild/protobuf";
-import { AttributeProto_AttributeType as A, AttributeProtoSchema, type NodeProto, NodeProtoSchema, type TensorProto, TensorProto_DataType, TensorProtoSchema } from "onnx-buf";
+import {
+  AttributeProto_AttributeType as A,
+  AttributeProtoSchema,
+  type NodeProto,
+  NodeProtoSchema,
+  type SparseTensorProto,
+  SparseTensorProtoSchema,
+  type TensorProto,
+  TensorProto_DataType,
+  TensorProtoSchema,
+} from "onnx-buf";
 import { invariant } from "../../../errors.ts";
 import type { Value } from "../../../ir/graph.ts";
 import { type DType, float32Tensor, int64Tensor, type Tensor } from "../../../ir/types.ts";
@@ -35,6 +45,7 @@ export interface Writer {
   readonly opset: number;
   readonly nodes: NodeProto[];
   readonly initializers: TensorProto[];
+  readonly sparseInitializers: SparseTensorProto[];
   /** A name that nothing in the file has yet: `hint` itself if possible. */
   fresh(hint: string): string;
   /** Name of a value in the file; constants and parameters become initializers when first asked for. */
@@ -49,13 +60,14 @@ export interface Writer {
   ints(values: readonly number[]): string;
 }
 
-/** `names` holds those of the values that nodes make or that are fed. */
-export function createWriter(opset: number, names: ReadonlyMap<Value, string>, reserved: Iterable<string>): Writer {
+/** `names` holds those of the values that nodes make or that are fed. `sparse`: weights of mostly zeros are stored without these. */
+export function createWriter(opset: number, names: ReadonlyMap<Value, string>, reserved: Iterable<string>, sparse: boolean): Writer {
   const used = new Set(reserved);
   const known = new Map(names);
   const nodes: NodeProto[] = [];
   const nodeNames = new Set<string>();
   const initializers: TensorProto[] = [];
+  const sparseInitializers: SparseTensorProto[] = [];
   const shared = new Map<string, string>();
   const fresh = (hint: string): string => unused(used, hint);
   const constant = (tensor: Tensor): string => {
@@ -75,6 +87,7 @@ export function createWriter(opset: number, names: ReadonlyMap<Value, string>, r
     opset,
     nodes,
     initializers,
+    sparseInitializers,
     fresh,
     nameOf(value) {
       if (value === undefined) return "";
@@ -83,7 +96,10 @@ export function createWriter(opset: number, names: ReadonlyMap<Value, string>, r
       invariant(value.kind === "constant" || value.kind === "parameter", `value ${value.name} is read before it is made`);
       const own = fresh(value.name);
       known.set(value, own);
-      initializers.push(tensorProto(own, { ...value.type, data: value.data } as Tensor));
+      const tensor = { ...value.type, data: value.data } as Tensor;
+      const positions = sparse ? sparsePositions(tensor) : undefined;
+      if (positions === undefined) initializers.push(tensorProto(own, tensor));
+      else sparseInitializers.push(sparseProto(own, tensor, positions));
       return own;
     },
     node,
@@ -103,6 +119,27 @@ function unused(used: Set<string>, hint: string): string {
   for (let i = 1; used.has(name); i++) name = `${hint}_${i}`;
   used.add(name);
   return name;
+}
+
+/** Positions of the elements of a float32 tensor that are not 0, if storing only these with their 8-byte positions is smaller. */
+function sparsePositions({ dtype, data, shape }: Tensor): BigInt64Array | undefined {
+  if (dtype !== "float32" || shape.length === 0) return undefined;
+  let count = 0;
+  for (let i = 0; i < data.length; i++) if (data[i] !== 0) count++;
+  if (count * 12 >= data.length * 4) return undefined;
+  const positions = new BigInt64Array(count);
+  let at = 0;
+  for (let i = 0; i < data.length; i++) if (data[i] !== 0) positions[at++] = BigInt(i);
+  return positions;
+}
+
+function sparseProto(name: string, { data, shape }: Tensor, positions: BigInt64Array): SparseTensorProto {
+  const values = float32Tensor(
+    [positions.length],
+    Float32Array.from(positions, (p) => data[Number(p)] as number),
+  );
+  const indices: Tensor = { dtype: "int64", shape: [positions.length], data: positions };
+  return create(SparseTensorProtoSchema, { values: tensorProto(name, values), indices: tensorProto("", indices), dims: shape.map(BigInt) });
 }
 
 /** The tensor as raw little-endian data. */
