@@ -3,34 +3,32 @@ import { exportOnnx, importOnnx } from "../../src/frontend/onnx/index.ts";
 import type { Tensor } from "../../src/ir/types.ts";
 import { interpret } from "../../src/ops/interpret.ts";
 import { verify } from "../../src/ops/verify.ts";
+import { optimize } from "../../src/passes/index.ts";
 import { runOnnxruntime } from "../frontend/onnxruntime.ts";
 import { findTestData, groups, type Runner, runGroup } from "./onnx-testdata.ts";
 
-const interpreted: Runner = async (model, constantInputs, feeds) => {
-  const graph = importOnnx(model, { constantInputs });
-  verify(graph);
-  const { outputs } = interpret(graph, feeds);
-  return graph.outputs.map(({ name }) => outputs.get(name) as Tensor);
-};
-
-const written =
-  (opset: number): Runner =>
+/** By the reference semantics, or written as a file at an opset and run by onnxruntime; optimized before or not. */
+const runner =
+  (optimized: boolean, opset?: number): Runner =>
   async (model, constantInputs, feeds) => {
-    const graph = importOnnx(model, { constantInputs });
-    const outputs = await runOnnxruntime(exportOnnx(graph, { opset }), feeds);
-    return graph.outputs.map(({ name }) => outputs[name] as Tensor);
+    const imported = importOnnx(model, { constantInputs });
+    const graph = optimized ? optimize(imported) : imported;
+    verify(graph);
+    const outputs = opset === undefined ? interpret(graph, feeds).outputs : new Map(Object.entries(await runOnnxruntime(exportOnnx(graph, { opset }), feeds)));
+    return graph.outputs.map(({ name }) => outputs.get(name) as Tensor);
   };
+
+const except = {
+  test_resize_downsample_scales_cubic_align_corners: "onnxruntime rounds the resized length before aligning corners",
+  test_resize_downsample_scales_linear_align_corners: "onnxruntime rounds the resized length before aligning corners",
+};
 
 /** Everything that can run a model; each must pass all claimed cases but the excepted ones. */
 const runners: Readonly<Record<string, { readonly run: Runner; readonly except?: Readonly<Record<string, string>> }>> = {
-  interpreter: { run: interpreted },
-  "writer and onnxruntime": {
-    run: written(17),
-    except: {
-      test_resize_downsample_scales_cubic_align_corners: "onnxruntime rounds the resized length before aligning corners",
-      test_resize_downsample_scales_linear_align_corners: "onnxruntime rounds the resized length before aligning corners",
-    },
-  },
+  interpreter: { run: runner(false) },
+  "optimizer and interpreter": { run: runner(true) },
+  "writer and onnxruntime": { run: runner(false, 17), except },
+  "optimizer, writer and onnxruntime": { run: runner(true, 21), except },
 };
 
 const found = findTestData();

@@ -6,6 +6,7 @@ import { printGraph } from "../../src/ir/print.ts";
 import { elementCount, float32Tensor, type Tensor } from "../../src/ir/types.ts";
 import { interpret } from "../../src/ops/interpret.ts";
 import { verify } from "../../src/ops/verify.ts";
+import { optimize } from "../../src/passes/index.ts";
 import { expectClose } from "./compare.ts";
 import { runOnnxruntime } from "./onnxruntime.ts";
 
@@ -65,6 +66,8 @@ describe.skipIf(!present).each(Object.entries(nets))("%s", (name, ops) => {
       const actual = await runOnnxruntime(exportOnnx(graph, options), feeds);
       for (const { name: output } of graph.outputs) expectClose(actual[output], expected[output], 1e-6);
     }
+    const optimized = await runOnnxruntime(exportOnnx(optimize(graph)), feeds);
+    for (const { name: output } of graph.outputs) expectClose(optimized[output], expected[output], 1e-5);
     const two = importOnnx(bytes, { inputShapes: { input: [2, ...(graph.inputs[0]?.type.shape.slice(1) ?? [])] } });
     const batch = await runOnnxruntime(exportOnnx(graph, { dynamicBatch: true }), feedsFor(two));
     const both = await runOnnxruntime(bytes, feedsFor(two));
