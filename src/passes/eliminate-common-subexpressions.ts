@@ -1,13 +1,10 @@
-import type { Attrs, AttrValue, ConstantValue, Graph, Node, Value } from "../ir/graph.ts";
-import { isConstant } from "../ir/graph.ts";
-import { sameType } from "../ir/types.ts";
+import type { Attrs, AttrValue, Graph, Node, Value } from "../ir/graph.ts";
 import type { Pass } from "./pass.ts";
 
-/** Of nodes with the same op, attributes and inputs only the first stays; so does only the first of constants with the same elements. */
+/** Of nodes with the same op, attributes and inputs only the first stays. */
 export const eliminateCommonSubexpressions: Pass = {
   name: "eliminate-common-subexpressions",
   run(graph: Graph): Graph {
-    const unique = constantTable();
     const substitutes = new Map<Value, Value>();
     const ids = new Map<Value, number>();
     const seen = new Map<string, Node>();
@@ -15,7 +12,7 @@ export const eliminateCommonSubexpressions: Pass = {
 
     const resolve = <V extends Value | undefined>(value: V): V => {
       if (value === undefined) return value;
-      const found = isConstant(value) ? unique(value) : (substitutes.get(value) ?? value);
+      const found = substitutes.get(value) ?? value;
       if (found !== value) changed = true;
       return found as V;
     };
@@ -56,31 +53,4 @@ export function attrsKey(attrs: Attrs): string {
     entries.sort(([a], [b]) => (a < b ? -1 : 1)),
     replacer,
   );
-}
-
-/** Gives for each constant the first one that it equals in type, elements and encoding. */
-function constantTable(): (constant: ConstantValue) => ConstantValue {
-  const buckets = new Map<string, ConstantValue[]>();
-  const known = new Map<ConstantValue, ConstantValue>();
-  return (constant) => {
-    const before = known.get(constant);
-    if (before !== undefined) return before;
-    const { data, type } = constant;
-    // A few samples tell most constants apart; only those that agree in them are compared in full.
-    const samples = Array.from({ length: Math.min(data.length, 16) }, (_, i) => data[Math.floor((i * data.length) / 16)]);
-    const key = `${type.dtype}[${type.shape.join()}]${samples.join()}`;
-    const bucket = buckets.get(key) ?? [];
-    buckets.set(key, bucket);
-    const first = bucket.find((other) => sameConstant(other, constant)) ?? constant;
-    if (first === constant) bucket.push(constant);
-    known.set(constant, first);
-    return first;
-  };
-}
-
-function sameConstant(a: ConstantValue, b: ConstantValue): boolean {
-  if (!sameType(a.type, b.type) || a.encoding?.kind !== b.encoding?.kind) return false;
-  if (a.data === b.data) return true;
-  for (let i = 0; i < a.data.length; i++) if (!Object.is(a.data[i], b.data[i])) return false;
-  return true;
 }

@@ -23,11 +23,6 @@ const passedThrough: Readonly<Record<string, (node: Node) => number | undefined>
   Slice: ({ attrs }) => (allAre(attrs.starts, 0) && allAre(attrs.steps, 1) ? 0 : undefined),
   Pad: ({ attrs }) => (allAre(attrs.pads, 0) ? 0 : undefined),
   Transpose: ({ attrs }) => ((attrs.perm as readonly number[]).every((p, i) => p === i) ? 0 : undefined),
-  Add: (node) => neutralEither(node, 0),
-  Sub: ({ inputs }) => (isFilledWith(inputs[1], 0) ? 0 : undefined),
-  Mul: (node) => neutralEither(node, 1),
-  Div: ({ inputs }) => (isFilledWith(inputs[1], 1) ? 0 : undefined),
-  Pow: ({ inputs }) => (isFilledWith(inputs[1], 1) ? 0 : undefined),
   Clip: ({ attrs }) => (attrs.min === Number.NEGATIVE_INFINITY && attrs.max === Number.POSITIVE_INFINITY ? 0 : undefined),
   Resize: ({ attrs }) => (attrs.mode !== "cubic" && attrs.coordinateMode !== "tf_crop_and_resize" ? 0 : undefined),
   MaxPool: (node) => (node.outputs.length === 1 && readsOnePoint(node) ? 0 : undefined),
@@ -36,21 +31,39 @@ const passedThrough: Readonly<Record<string, (node: Node) => number | undefined>
   SpaceToDepth: ({ attrs }) => (attrs.blocksize === 1 ? 0 : undefined),
 };
 
+const changesNothing = (node: Node, index: number | undefined): Value | undefined => {
+  const input = index === undefined ? undefined : node.inputs[index];
+  const output = node.outputs[0];
+  return input !== undefined && output !== undefined && sameType(input.type, output.type) ? input : undefined;
+};
+
+/** f(x) ⇒ x where f leaves every x as it is: Identity, Dropout, a Reshape to the same shape, a Pad of nothing, … */
+export const eliminateIdentityRule = rule({
+  name: "eliminate-identity",
+  match: opOf(Object.keys(passedThrough), "node"),
+  rewrite: ({ node }) => changesNothing(node, passedThrough[node.op]?.(node)),
+});
+
+/** Which operand the output equals, if the other one is a constant that changes nothing. */
+const besideNeutral: Readonly<Record<string, (node: Node) => number | undefined>> = {
+  Add: (node) => neutralEither(node, 0),
+  Sub: ({ inputs }) => (isFilledWith(inputs[1], 0) ? 0 : undefined),
+  Mul: (node) => neutralEither(node, 1),
+  Div: ({ inputs }) => (isFilledWith(inputs[1], 1) ? 0 : undefined),
+  Pow: ({ inputs }) => (isFilledWith(inputs[1], 1) ? 0 : undefined),
+};
+
 /** The operand beside one that is `neutral` all over. */
 function neutralEither({ inputs: [a, b] }: Node, neutral: number): number | undefined {
   return isFilledWith(b, neutral) ? 0 : isFilledWith(a, neutral) ? 1 : undefined;
 }
 
-/** f(x) ⇒ x where f leaves x as it is: Identity, Dropout, a Reshape to the same shape, a Pad of nothing, x + 0, x · 1, … */
-export const eliminateIdentityRule = rule({
-  name: "eliminate-identity",
-  match: opOf(Object.keys(passedThrough), "node"),
-  rewrite({ node }) {
-    const index = passedThrough[node.op]?.(node);
-    const input = index === undefined ? undefined : node.inputs[index];
-    const output = node.outputs[0];
-    return input !== undefined && output !== undefined && sameType(input.type, output.type) ? input : undefined;
-  },
+/** x + 0 ⇒ x, x · 1 ⇒ x, … Not before training: a bias that is 0 at the start shall not stay so. */
+export const eliminateNeutralRule = rule({
+  name: "eliminate-neutral-operands",
+  match: opOf(Object.keys(besideNeutral), "node"),
+  rewrite: ({ node }) => changesNothing(node, besideNeutral[node.op]?.(node)),
 });
 
 export const eliminateIdentity = rulePass("eliminate-identity", [eliminateIdentityRule]);
+export const eliminateNeutralOperands = rulePass("eliminate-neutral-operands", [eliminateNeutralRule]);

@@ -3,19 +3,22 @@ import type { Graph } from "../ir/graph.ts";
 import { verify } from "../ops/verify.ts";
 import { eliminateCommonSubexpressions } from "./eliminate-common-subexpressions.ts";
 import { eliminateDeadNodes } from "./eliminate-dead-nodes.ts";
-import { eliminateIdentity } from "./eliminate-identity.ts";
+import { eliminateIdentity, eliminateNeutralOperands } from "./eliminate-identity.ts";
 import { foldBatchNorm, lowerBatchNorm } from "./fold-batch-norm.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { foldScaleShift } from "./fold-scale-shift.ts";
 import { fuseActivation } from "./fuse-activation.ts";
-import { fuseElementwise } from "./fuse-elementwise.ts";
+import { fuseElementwise, fuseElementwiseRule } from "./fuse-elementwise.ts";
 import { fusePad } from "./fuse-pad.ts";
 import { fuseResidual } from "./fuse-residual.ts";
 import { gemmFromMatMul } from "./gemm-from-matmul.ts";
+import { hoistClamp } from "./hoist-clamp.ts";
+import { mergeConstants } from "./merge-constants.ts";
 import { mergeMovements } from "./merge-movements.ts";
-import type { Pass } from "./pass.ts";
+import { type Pass, rulePass } from "./pass.ts";
 import { useGlobalAveragePool } from "./use-global-average-pool.ts";
 
+export { eliminateDeadNodes } from "./eliminate-dead-nodes.ts";
 export type { Pass } from "./pass.ts";
 export { originalName } from "./rewrite.ts";
 
@@ -23,8 +26,10 @@ export { originalName } from "./rewrite.ts";
 export const passes: readonly Pass[] = [
   eliminateDeadNodes,
   eliminateIdentity,
+  eliminateNeutralOperands,
   foldConstants,
   mergeMovements,
+  mergeConstants,
   eliminateCommonSubexpressions,
   useGlobalAveragePool,
   gemmFromMatMul,
@@ -32,13 +37,26 @@ export const passes: readonly Pass[] = [
   foldBatchNorm,
   foldScaleShift,
   fuseResidual,
+  hoistClamp,
   fuseActivation,
   lowerBatchNorm,
   fuseElementwise,
 ];
 
-/** What a graph takes that is yet to be trained, or that its gradient is part of: BatchNorm and activations stay nodes of their own. */
+/** What a net takes before it is differentiated: nothing that ties weights together or takes them away. */
 export const trainingPasses: readonly Pass[] = [eliminateDeadNodes, eliminateIdentity, foldConstants, mergeMovements, eliminateCommonSubexpressions];
+
+/** What a training step takes, its gradients included, whose weights are parameters. */
+export const gradientPasses: readonly Pass[] = [
+  eliminateDeadNodes,
+  eliminateIdentity,
+  eliminateNeutralOperands,
+  foldConstants,
+  mergeMovements,
+  mergeConstants,
+  eliminateCommonSubexpressions,
+  rulePass("fuse-elementwise", [fuseElementwiseRule]),
+];
 
 export interface OptimizeOptions {
   /** Passes to run instead of all of `passes`. */

@@ -1,9 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Attrs, Value } from "../../src/ir/graph.ts";
+import type { Attrs, Graph, Value } from "../../src/ir/graph.ts";
 import { eliminateDeadNodes } from "../../src/passes/eliminate-dead-nodes.ts";
-import { eliminateIdentity } from "../../src/passes/eliminate-identity.ts";
+import { eliminateIdentity, eliminateNeutralOperands } from "../../src/passes/eliminate-identity.ts";
 import { expectEquivalent, TestGraph, text } from "./helpers.ts";
+
+const eliminate = (graph: Graph) => eliminateNeutralOperands.run(eliminateIdentity.run(graph));
 
 type Make = (b: TestGraph, x: Value) => Value;
 const simple =
@@ -62,7 +64,7 @@ describe("eliminate-identity", () => {
       output result = scaled
       output input = copy"
     `);
-    const after = eliminateIdentity.run(before);
+    const after = eliminate(before);
     expect(text(after)).toMatchInlineSnapshot(`
       "%relu: float32[1, 2, 3, 4] = Relu(%x)
       output result = relu
@@ -75,7 +77,7 @@ describe("eliminate-identity", () => {
     const b = new TestGraph();
     b.output("y", (identities[name] as Make)(b, b.image("x", shape)));
     const before = b.finish();
-    const after = eliminateIdentity.run(before);
+    const after = eliminate(before);
     expect(after.nodes).toEqual([]);
     expectEquivalent(before, after);
   });
@@ -84,7 +86,14 @@ describe("eliminate-identity", () => {
     const b = new TestGraph();
     b.output("y", (others[name] as Make)(b, b.image("x", shape)));
     const before = b.finish();
-    expect(eliminateIdentity.run(before)).toBe(before);
+    expect(eliminate(before)).toBe(before);
+  });
+
+  test("operands that may be trained stay in the first pass", () => {
+    const b = new TestGraph();
+    b.output("y", b.add("Add", [b.image("x", shape), b.filled("bias", [2, 1, 1], 0)]));
+    const graph = b.finish();
+    expect(eliminateIdentity.run(graph)).toBe(graph);
   });
 
   test("computes the same", () => {
@@ -97,7 +106,7 @@ describe("eliminate-identity", () => {
           steps.reduce<Value>((x, make) => make(b, x), b.image("x", shape)),
         );
         const before = b.finish();
-        const after = eliminateIdentity.run(before);
+        const after = eliminate(before);
         expect(after.nodes.every((n) => n.op === "Relu" || n.op === "Sigmoid")).toBe(true);
         expectEquivalent(before, after, seed);
       }),

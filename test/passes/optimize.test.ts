@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CadnnError } from "../../src/errors.ts";
 import { printGraph } from "../../src/ir/print.ts";
-import { optimize, type Pass, passes, trainingPasses } from "../../src/passes/index.ts";
+import { gradientPasses, optimize, type Pass, passes, trainingPasses } from "../../src/passes/index.ts";
 import { conv, expectEquivalent, TestGraph } from "./helpers.ts";
 import { randomGraph } from "./random-graph.ts";
 
@@ -73,6 +73,16 @@ describe("optimize", () => {
 
   test("passes for training keep BatchNormalization and activations", () => {
     expect(ops(optimize(convNormRelu(), { passes: trainingPasses, verify: true }))).toEqual(["Conv", "BatchNormalization", "Relu"]);
+  });
+
+  test("passes for gradients compute the same", () => {
+    fc.assert(
+      fc.property(fc.nat(1e6), (seed) => {
+        const before = randomGraph(seed);
+        expectEquivalent(before, optimize(before, { passes: gradientPasses, verify: true }), seed, tolerance);
+      }),
+      { numRuns: 30 },
+    );
   });
 
   test("a pass that breaks the graph is found out", () => {

@@ -36,6 +36,7 @@ const steps: readonly Step[] = [
   (b, x) => b.add("Concat", [x, b.add("Neg", [x])], { axis: 1 }),
   (b, x) => b.add("Slice", [x], { starts: [0, channelsOf(x) - 1, 0, 0], sizes: [...x.type.shape.slice(0, 1), 1, ...x.type.shape.slice(2)], steps: [1, 1, 1, 1] }),
   (b, x) => b.add("MaxPool", [x], window(3, 1, 1)),
+  (b, x) => b.add("Relu", [b.add("MaxPool", [convolution(b, x, 3, 2, 1, true)], window(2, 1, 0))]),
   (b, x) => b.add("AveragePool", [x], { ...window(2, 1, 0), countIncludePad: false }),
 ];
 
