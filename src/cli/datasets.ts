@@ -1,12 +1,14 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { CadnnError } from "../errors.ts";
-import { crop, type Image8, image8 } from "../image/index.ts";
+import { channelStatistics, crop, type Image8, type ImageGeometry, image8, netPixels, type Preprocessing } from "../image/index.ts";
 import { readLabels } from "../node/csv.ts";
 import { readFile, readText } from "../node/files.ts";
 import { decodeImage, readImage } from "../node/image.ts";
+import { type Dataset, imageDataset } from "../train/data/dataset.ts";
 import { parseIdx } from "../train/data/idx.ts";
 import { usage } from "./options.ts";
+import type { Progress } from "./progress.ts";
 
 /** Labelled images, decoded one at a time. */
 export interface LabelledImages {
@@ -83,4 +85,29 @@ async function openMosaic(path: string): Promise<LabelledImages> {
     label: (i) => labels[i] as number,
     image: async (i) => crop(mosaic, (i % perRow) * tile, Math.floor(i / perRow) * tile, tile, tile),
   };
+}
+
+export interface TrainingSetOptions {
+  readonly geometry: ImageGeometry;
+  readonly preprocessing: Preprocessing;
+  /** Outputs of the net; class k is output k + `firstClass`. */
+  readonly outputs: number;
+  readonly firstClass: number;
+  readonly limit: number | undefined;
+}
+
+/** Decodes all images into memory, 8 bits a channel, ready for training. */
+export async function trainingSet(images: LabelledImages, options: TrainingSetOptions, progress: Progress): Promise<Dataset> {
+  const { geometry, preprocessing, outputs, firstClass } = options;
+  const { channels, height, width } = geometry;
+  const count = Math.min(images.count, options.limit ?? images.count);
+  const size = channels * height * width;
+  const data = new Uint8Array(count * size);
+  for (let i = 0; i < count; i++) {
+    data.set(netPixels(await images.image(i), geometry, preprocessing.bgr), i * size);
+    if (i % 64 === 63) progress.update(i + 1, count, "reading images");
+  }
+  progress.end();
+  const labels = Array.from({ length: count }, (_, i) => images.label(i) + firstClass);
+  return imageDataset({ images: data, labels, inputShape: [channels, height, width], classes: outputs, ...channelStatistics(preprocessing, channels) });
 }

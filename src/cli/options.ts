@@ -95,6 +95,19 @@ export function parseInputShapes(values: readonly string[]): Record<string, read
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
+/** Parses a JSON object; throws `E_INVALID_FILE` that names the file. */
+export function parseJson(text: string, file: string): object {
+  const invalid = (why: string, cause?: unknown) => new CadnnError("E_INVALID_FILE", `this is no JSON object: ${why}`, { at: file, hint: "Check it with a JSON editor.", cause });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw invalid(cause instanceof Error ? cause.message : String(cause), cause);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid("it holds another kind of value");
+  return value;
+}
+
 export function usage(message: string, at: string, hint: string): CadnnError {
   return new CadnnError("E_INVALID_OPTION", message, { at, hint });
 }

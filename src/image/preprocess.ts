@@ -78,20 +78,32 @@ export function imageGeometry(shape: readonly number[], inputName: string): Imag
   });
 }
 
-/** Resizes the whole image to the net's input, converts it to the net's channels and normalizes it. Gives channels · height · width numbers. */
-export function preprocess(image: Image8, geometry: ImageGeometry, { mean, std, bgr }: Preprocessing): Float32Array {
+/** Resizes the whole image to the net's input and brings it into the net's channels, which take turns or follow each other as its layout says. */
+export function netPixels(image: Image8, geometry: ImageGeometry, bgr: boolean): Uint8Array {
   const { channels, height, width, layout } = geometry;
   const { data } = resizeBilinear(channels === 1 ? toLuma(image) : toRgb(image), width, height);
   const pixels = width * height;
-  const result = new Float32Array(channels * pixels);
+  const result = new Uint8Array(channels * pixels);
   for (let c = 0; c < channels; c++) {
     const from = bgr && channels === 3 ? 2 - c : c;
-    const m = channels === 1 ? average(mean) : (mean[c] as number);
-    const s = channels === 1 ? average(std) : (std[c] as number);
     const [start, step] = layout === "NCHW" ? [c * pixels, 1] : [c, channels];
-    for (let i = 0; i < pixels; i++) result[start + i * step] = ((data[i * channels + from] as number) - m) / s;
+    for (let i = 0; i < pixels; i++) result[start + i * step] = data[i * channels + from] as number;
   }
   return result;
+}
+
+/** Mean and standard deviation of each of the net's channels on the 0…255 scale; a net of one channel gets the means of the three. */
+export function channelStatistics({ mean, std }: Preprocessing, channels: 1 | 3): { readonly mean: readonly number[]; readonly std: readonly number[] } {
+  return channels === 3 ? { mean, std } : { mean: [average(mean)], std: [average(std)] };
+}
+
+/** Resizes the whole image to the net's input, converts it to the net's channels and normalizes it. Gives channels · height · width numbers. */
+export function preprocess(image: Image8, geometry: ImageGeometry, preprocessing: Preprocessing): Float32Array {
+  const { channels, height, width, layout } = geometry;
+  const pixels = netPixels(image, geometry, preprocessing.bgr);
+  const { mean, std } = channelStatistics(preprocessing, channels);
+  const channelOf = layout === "NCHW" ? (i: number) => Math.floor(i / (width * height)) : (i: number) => i % channels;
+  return Float32Array.from(pixels, (byte, i) => (byte - (mean[channelOf(i)] as number)) / (std[channelOf(i)] as number));
 }
 
 const average = ([a, b, c]: readonly [number, number, number]): number => (a + b + c) / 3;

@@ -25,8 +25,14 @@ export const command: Command = {
     progress.update(0, 3, `reading ${path}`);
     const graph = await readGraph(path, { inputShapes: parseInputShapes(options.all("input-shape")) });
     const imported = performance.now();
-    progress.update(1, 3, "compiling");
-    const artifact = await compile(graph, { targets });
+    const stages: { readonly stage: string; readonly target?: string; readonly ms: number }[] = [];
+    const artifact = await compile(graph, {
+      targets,
+      observer: ({ stage, target, milliseconds }) => {
+        stages.push({ stage, ...(target === undefined ? {} : { target }), ms: round(milliseconds) });
+        progress.update(1, 3, target === undefined ? stage : `${stage} for ${target}`);
+      },
+    });
     const compiled = performance.now();
     progress.update(2, 3, "writing");
     await writeFileAtomic(file, artifact);
@@ -50,6 +56,7 @@ export const command: Command = {
       macs,
       readMs: round(imported - started),
       compileMs: round(compiled - imported),
+      stages,
     };
     return { text, json };
   },

@@ -1,0 +1,66 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { colourNet, writeColours } from "./colours.ts";
+import { cadnn } from "./run-command.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "cadnn-compress-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const at = (name: string) => join(folder, name);
+beforeAll(async () => {
+  writeFileSync(at("net.onnx"), colourNet(0, 0.1));
+  await writeColours(folder);
+});
+
+const compress = (...more: string[]) =>
+  cadnn(
+    "compress",
+    at("net.onnx"),
+    "--data",
+    at("mosaic.png"),
+    "--validation",
+    at("data.csv"),
+    "--preprocess",
+    "mean=0,std=1",
+    "--batch",
+    "3",
+    "--epochs",
+    "2",
+    "--reference",
+    "--json",
+    ...more,
+  );
+
+describe("compress", () => {
+  test("prunes to the rate, keeps what matters, and writes an ONNX net", async () => {
+    const outcome = await compress("--rate", "3", "--retrain-epochs", "1", "-o", at("small.onnx"));
+    expect(outcome.stderr).toBe("");
+    expect(outcome.json()).toMatchObject({ weights: 9, kept: 3, rate: 3, accuracy: { before: 75, after: 75 }, validationImages: 4 });
+    expect((await cadnn("inspect", at("small.onnx"), "--json")).json()).toMatchObject({ nonZeros: 3 });
+    expect((await cadnn("eval", at("small.onnx"), "--data", at("mosaic.png"), "--reference", "--json")).json()).toMatchObject({ top1: 100 });
+    expect(existsSync(at("small.onnx.checkpoint"))).toBe(false);
+  });
+
+  test("reads a plan, which options overrule", async () => {
+    writeFileSync(at("plan.json"), JSON.stringify({ rate: 9, retrain: { epochs: 0 }, scope: "layer" }));
+    expect((await compress("--plan", at("plan.json"), "--rate", "1.5", "-o", at("planned.onnx"))).json()).toMatchObject({ kept: 6 });
+  });
+
+  test.each([
+    [[], "--rate"],
+    [["--rate", "2", "--sparsity", "0.5"], "--sparsity"],
+    [["--rate", "0.5"], "--rate"],
+    [["--rate", "2", "--scope", "net"], "--scope"],
+    [["--rate", "4", "--steps", "a"], "--steps"],
+  ])("%o is a usage error", async (argv, at_) => {
+    const outcome = await compress(...argv, "-o", at("x.onnx"));
+    expect(outcome.code).toBe(2);
+    expect(outcome.json()).toMatchObject({ error: { code: "E_INVALID_OPTION", at: at_ } });
+  });
+
+  test("a plan that is no JSON is named", async () => {
+    writeFileSync(at("bad.json"), "{");
+    expect(await compress("--plan", at("bad.json"), "-o", at("x.onnx"))).toMatchObject({ code: 1, stderr: expect.stringContaining(`E_INVALID_FILE at ${at("bad.json")}`) });
+  });
+});
