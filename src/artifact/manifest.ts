@@ -46,7 +46,7 @@ export interface ModuleRecord {
   readonly sharedFlagOffset: number;
   /** Memory size in pages of 64 KiB; also its declared maximum. */
   readonly pages: number;
-  /** Where each input and output lies, row-major. int64 lies as int32, bool as bytes. Same order as in the manifest. */
+  /** Where each input and output lies, row-major. Every element has 4 bytes: integers of all kinds and bool lie as int32. Same order as in the manifest. */
   readonly inputOffsets: readonly number[];
   readonly outputOffsets: readonly number[];
   /** For each: copy the constant's bytes to `staging`, then call `prepare(index)`, which moves or expands them. */

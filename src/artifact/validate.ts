@@ -13,9 +13,9 @@ export function recordElements(shape: readonly number[]): number {
   return shape.reduce((n, d) => n * d, 1);
 }
 
-/** Bytes of an input, output or parameter in a module's memory. */
-export function memoryBytes(record: { readonly dtype: RecordDType; readonly shape: readonly number[] }): number {
-  return recordElements(record.shape) * (record.dtype === "int64" ? 4 : recordElementBytes[record.dtype]);
+/** Bytes of an input, output or parameter in a module's memory, where every element has 4. */
+export function memoryBytes(record: { readonly shape: readonly number[] }): number {
+  return recordElements(record.shape) * 4;
 }
 
 /**
@@ -96,8 +96,8 @@ function module(item: unknown, at: string, inputs: readonly Sized[], outputs: re
 
 /** An input, output or parameter; `bytes` as it lies in memory. */
 function tensor(item: unknown, at: string): Sized {
-  const { dtype, shape } = tensorFields(item, at);
-  return { bytes: memoryBytes({ dtype, shape }) };
+  const { shape } = tensorFields(item, at);
+  return { bytes: memoryBytes({ shape }) };
 }
 
 function tensorFields(item: unknown, at: string): { fields: Fields; dtype: RecordDType; shape: readonly number[]; elements: number } {

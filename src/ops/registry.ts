@@ -2,6 +2,7 @@ import { CadnnError } from "../errors.ts";
 import { batchNormOps } from "./batch-norm.ts";
 import { convOps } from "./conv.ts";
 import { convTransposeOps } from "./conv-transpose.ts";
+import { Dilate } from "./dilate.ts";
 import { elementwiseOps } from "./elementwise.ts";
 import { gemmOps } from "./gemm.ts";
 import { normalizationOps } from "./normalization.ts";
@@ -19,6 +20,7 @@ const families: readonly (readonly OpDef[])[] = [
   gemmOps as readonly OpDef[],
   batchNormOps as readonly OpDef[],
   elementwiseOps,
+  [Dilate as OpDef],
   poolOps as readonly OpDef[],
   reduceOps,
   softmaxOps,

@@ -66,12 +66,14 @@ export function memoryForm(record: TensorRecord, feed: Feed, copy: boolean): Arr
     });
   }
   if (record.dtype === "int64") return narrow(record.name, data as BigInt64Array);
-  return copy ? data.slice() : data;
+  if (data instanceof Float32Array || data instanceof Int32Array) return copy ? data.slice() : data;
+  return Int32Array.from(data as Uint8Array);
 }
 
 /** The tensor whose bytes were read from memory. */
 export function resultOf(record: TensorRecord, buffer: ArrayBuffer): ResultTensor {
-  const data = record.dtype === "int64" ? BigInt64Array.from(new Int32Array(buffer), BigInt) : new arrays[record.dtype](buffer);
+  const integers = () => new Int32Array(buffer);
+  const data = record.dtype === "float32" ? new Float32Array(buffer) : record.dtype === "int64" ? BigInt64Array.from(integers(), BigInt) : arrays[record.dtype].from(integers());
   return { shape: [...record.shape], dtype: record.dtype, data };
 }
 

@@ -1,0 +1,27 @@
+import type { TargetName } from "../artifact/manifest.ts";
+
+/** What kernels, their spaces and the cost model may ask about an engine. Nothing asks for its name. */
+export interface Target {
+  readonly name: TargetName;
+  readonly backend: "wasm";
+  /** Relaxed SIMD: a fused multiply-add in one instruction. */
+  readonly fma: boolean;
+  /** Vector registers that V8's register allocator hands out. */
+  readonly vectorRegisters: number;
+  /** Whether `load32_splat` folds its address, so that spreading a weight from memory costs one instruction. */
+  readonly splatFoldsAddress: boolean;
+  /** Static offsets above this are not folded into a load. */
+  readonly maxFoldedOffset: number;
+  /** Whether `f32x4.pmin/pmax` (else `min/max`) is the single instruction. */
+  readonly pseudoMinMax: boolean;
+}
+
+const x64 = { backend: "wasm", vectorRegisters: 15, splatFoldsAddress: true, maxFoldedOffset: 2 ** 31 - 1, pseudoMinMax: true } as const;
+const arm64 = { backend: "wasm", vectorRegisters: 29, splatFoldsAddress: false, maxFoldedOffset: 65520, pseudoMinMax: false } as const;
+
+export const targets: Readonly<Record<TargetName, Target>> = {
+  "wasm-x64-relaxed": { name: "wasm-x64-relaxed", fma: true, ...x64 },
+  "wasm-x64-plain": { name: "wasm-x64-plain", fma: false, ...x64 },
+  "wasm-arm64-relaxed": { name: "wasm-arm64-relaxed", fma: true, ...arm64 },
+  "wasm-arm64-plain": { name: "wasm-arm64-plain", fma: false, ...arm64 },
+};

@@ -1,0 +1,111 @@
+import { encodeArtifact } from "../artifact/format.ts";
+import type { ConstantRecord, Manifest, ModuleRecord, TargetName } from "../artifact/manifest.ts";
+import { targets as allTargets, type Target } from "../codegen/target.ts";
+import { CadnnError } from "../errors.ts";
+import { type ImportOptions, importOnnx } from "../frontend/onnx/index.ts";
+import { type Executable, generate } from "../generate/index.ts";
+import type { Graph } from "../ir/graph.ts";
+import { lower } from "../lower/index.ts";
+import type { StoredConstant } from "../lower/kernel-graph.ts";
+import { legalize } from "../lower/legalize.ts";
+import { optimize, trainingPasses } from "../passes/index.ts";
+
+/** Names of targets, or `wasm` for all WebAssembly ones. */
+export type TargetOption = TargetName | "wasm";
+
+export interface CompileOptions extends ImportOptions {
+  /** What to generate code for; default `["wasm"]`. */
+  readonly targets?: readonly TargetOption[];
+  /** Passes to leave out. */
+  readonly optimize?: { readonly disable?: readonly string[] };
+  /** Told as each stage ends. */
+  readonly observer?: (stage: CompileStage) => void;
+}
+
+export interface CompileStage {
+  readonly stage: "import" | "optimize" | "lower" | "generate" | "pack";
+  readonly target?: TargetName;
+  readonly milliseconds: number;
+}
+
+/**
+ * Compiles a net: ONNX bytes, or a graph, in; a `.cadnn` artifact out. Equal input gives equal bytes.
+ * Throws `E_INVALID_FILE`, `E_UNSUPPORTED_OP` (listing all), `E_DYNAMIC_SHAPE`, `E_SHAPE_MISMATCH`, … with the user's own names.
+ *
+ * @example
+ * const artifact = await compile(onnxBytes, { inputShapes: { input: [1, 3, 224, 224] } });
+ */
+export async function compile(model: Uint8Array | Graph, options: CompileOptions = {}): Promise<Uint8Array> {
+  const { timed } = stopwatch(options.observer);
+  const targets = resolveTargets(options.targets ?? ["wasm"]);
+  const graph = timed("import", () => (model instanceof Uint8Array ? importOnnx(model, options) : model));
+  const optimized = timed("optimize", () => legalize(optimizeFor(graph, options)));
+  const executables = targets.map((target) => {
+    const kernels = timed("lower", () => lower(optimized, target), target.name);
+    return timed("generate", () => generate(kernels), target.name);
+  });
+  return timed("pack", () => pack(graph, executables));
+}
+
+/** Training graphs keep their BatchNormalization and weights apart. */
+function optimizeFor(graph: Graph, options: CompileOptions): Graph {
+  if (graph.updates.length === 0) return optimize(graph, options.optimize ?? {});
+  return trainingPasses.reduce((g, pass) => (options.optimize?.disable?.includes(pass.name) ? g : pass.run(g)), graph);
+}
+
+/** Puts executables and their weights, each once, into one file. */
+export function pack(graph: Graph, executables: readonly Executable[]): Uint8Array {
+  const constants = [...new Set(executables.flatMap((x) => x.prepare.map((p) => p.constant)))];
+  const weights = concatenate(constants.map((c) => c.bytes));
+  const code = concatenate(executables.map((x) => x.module));
+  const manifest: Manifest = {
+    name: graph.name,
+    producer: "cadnn 0.1.0",
+    inputs: graph.inputs.map((v) => ({ name: v.name, dtype: v.type.dtype, shape: v.type.shape })),
+    outputs: graph.outputs.map((o) => ({ name: o.name, dtype: o.value.type.dtype, shape: o.value.type.shape })),
+    constants: constants.map(
+      (c, i): ConstantRecord => ({ name: c.name, dtype: c.dtype, shape: c.shape, encoding: c.encoding, offset: weights.offsets[i] as number, bytes: c.bytes.byteLength }),
+    ),
+    modules: executables.map((x, i): ModuleRecord => ({ ...x.record, offset: code.offsets[i] as number, bytes: x.module.byteLength, prepare: prepareRecords(x, constants) })),
+  };
+  return encodeArtifact({ manifest, weights: weights.bytes, code: code.bytes });
+}
+
+function prepareRecords(executable: Executable, constants: readonly StoredConstant[]): ModuleRecord["prepare"] {
+  const index = new Map(constants.map((c, i) => [c, i]));
+  return executable.prepare.map((p) => ({ constant: index.get(p.constant) as number, staging: p.staging }));
+}
+
+function concatenate(parts: readonly Uint8Array[]): { readonly bytes: Uint8Array; readonly offsets: readonly number[] } {
+  const offsets: number[] = [];
+  let size = 0;
+  for (const part of parts) {
+    size = Math.ceil(size / 16) * 16;
+    offsets.push(size);
+    size += part.byteLength;
+  }
+  const bytes = new Uint8Array(size);
+  parts.forEach((part, i) => bytes.set(part, offsets[i] as number));
+  return { bytes, offsets };
+}
+
+function resolveTargets(names: readonly TargetOption[]): Target[] {
+  const resolved = names.flatMap((name): Target[] => {
+    if (name === "wasm") return Object.values(allTargets);
+    const target = allTargets[name];
+    if (target === undefined)
+      throw new CadnnError("E_INVALID_OPTION", `there is no target ${String(name)}`, { at: String(name), hint: `Targets: wasm, ${Object.keys(allTargets).join(", ")}.` });
+    return [target];
+  });
+  return [...new Set(resolved)];
+}
+
+function stopwatch(observer: CompileOptions["observer"]) {
+  const timed = <T>(stage: CompileStage["stage"], work: () => T, target?: TargetName): T => {
+    const start = performance.now();
+    const result = work();
+    observer?.({ stage, milliseconds: performance.now() - start, ...(target === undefined ? {} : { target }) });
+    return result;
+  };
+  return { timed };
+}

@@ -1,0 +1,46 @@
+import type { Target } from "../codegen/target.ts";
+import type { FunctionBuilder, Local } from "../codegen/wasm/function.ts";
+
+/**
+ * One row of the kernel table: a family of functions, one for each problem (what is computed: shapes, strides, fused parts) and
+ * choice (how: tiles, unrolling, order). Strides and offsets of problems are in elements of 4 bytes; every buffer element has 4 bytes.
+ *
+ * A generated function takes one i32 address an operand, then `begin` and `end`, the range of work items that the calling thread does.
+ */
+export interface KernelTemplate<P = unknown, C = unknown> {
+  /** `<dtype>-<kernel>`. */
+  readonly name: string;
+  readonly backend: "wasm";
+  /** All choices that are right for the problem on the target, best guess first. Never empty. */
+  choices(problem: P, target: Target): readonly C[];
+  /** Estimated cycles of one thread. Ranks choices, and kernels against each other. */
+  cost(problem: P, choice: C, target: Target): number;
+  /** Number of independent work items. */
+  items(problem: P, choice: C): number;
+  /** Names of the address parameters, in order. */
+  operands(problem: P): readonly string[];
+  emit(context: EmitContext, problem: P, choice: C): void;
+}
+
+export interface EmitContext {
+  readonly fn: FunctionBuilder;
+  readonly target: Target;
+  /** Address of each operand by its name. */
+  readonly operand: (name: string) => Local<"i32">;
+  readonly begin: Local<"i32">;
+  readonly end: Local<"i32">;
+}
+
+export function defineKernel<P, C>(template: KernelTemplate<P, C>): KernelTemplate<P, C> {
+  return template;
+}
+
+/** The choice with the least estimated cost. */
+export function bestChoice<P, C>(template: KernelTemplate<P, C>, problem: P, target: Target): { readonly choice: C; readonly cost: number } | undefined {
+  let best: { choice: C; cost: number } | undefined;
+  for (const choice of template.choices(problem, target)) {
+    const cost = template.cost(problem, choice, target);
+    if (best === undefined || cost < best.cost) best = { choice, cost };
+  }
+  return best;
+}

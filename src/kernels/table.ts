@@ -1,0 +1,29 @@
+import type { KernelTemplate } from "./kernel.ts";
+import { f32Correlate } from "./wasm/f32-correlate.ts";
+import { f32Gemm } from "./wasm/f32-gemm.ts";
+import { f32Map } from "./wasm/f32-map.ts";
+import { f32Matvec } from "./wasm/f32-matvec.ts";
+import { f32MaxPoolGrad } from "./wasm/f32-max-pool-grad.ts";
+import { f32Reduce } from "./wasm/f32-reduce.ts";
+import { f32Spmm } from "./wasm/f32-spmm.ts";
+import { f32Spmv } from "./wasm/f32-spmv.ts";
+import { f32Window } from "./wasm/f32-window.ts";
+import { x32Copy } from "./wasm/x32-copy.ts";
+import { x32Fill } from "./wasm/x32-fill.ts";
+import { x32Gather } from "./wasm/x32-gather.ts";
+
+/** Every kernel there is. Lowering, tests, benchmarks and documentation walk these rows. */
+export const kernelTable: readonly KernelTemplate[] = [
+  f32Gemm,
+  f32Spmm,
+  f32Window,
+  f32Matvec,
+  f32Spmv,
+  f32Map,
+  f32Reduce,
+  f32Correlate,
+  f32MaxPoolGrad,
+  x32Copy,
+  x32Fill,
+  x32Gather,
+] as readonly KernelTemplate[];

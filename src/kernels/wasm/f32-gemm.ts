@@ -1,0 +1,221 @@
+import { f32x4, type I32, i32, v128 } from "../../codegen/wasm/code.ts";
+import type { Local } from "../../codegen/wasm/function.ts";
+import type { Activation } from "../../ir/activation.ts";
+import { defineKernel, type EmitContext } from "../kernel.ts";
+import { type Region, setTileOffsets, type Tile, tileFits, tilesOf, tileWaste, vectorOffsets } from "../region.ts";
+import { emitActivation, madd } from "../vector-math.ts";
+
+/**
+ * y[m, p] = act(bias[m] + Σ_c Σ_t w[m, c, t] · x[c, p + tap t] + residual[m, p]): a matrix product whose right side is made of shifted
+ * planes. With one tap it is a 1×1 convolution or a plain product, with k² taps a direct convolution without im2col.
+ */
+export interface GemmProblem {
+  readonly m: number;
+  readonly channels: number;
+  readonly channelStride: number;
+  /** Offset of each tap from the region's origin in the input plane, ≥ 0. */
+  readonly taps: readonly number[];
+  readonly region: Region;
+  /** Between the output planes of two filters; the residual has the output's strides. */
+  readonly outStride: number;
+  readonly weights: GemmWeights;
+  readonly bias: boolean;
+  readonly residual: boolean;
+  readonly activation: Activation;
+}
+
+export type GemmWeights =
+  /** [⌈m / filters⌉][channel][tap][filters], made by `prepare`; the last block has only the filters that are left. */
+  | { readonly kind: "packed" }
+  /** Element (m, c, t) lies at m · row + c · channel + taps[t]. */
+  | { readonly kind: "strided"; readonly row: number; readonly channel: number; readonly taps: readonly number[] };
+
+export interface GemmChoice {
+  /** Filters a tile. */
+  readonly filters: number;
+  readonly tile: Tile;
+  /** Tiles that all filters visit before the next ones, so that their input stays in cache. */
+  readonly chunk: number;
+  /** What threads share out. */
+  readonly split: "tiles" | "filters";
+}
+
+const shapes: readonly { readonly filters: number; readonly vectors: number }[] = [
+  { filters: 6, vectors: 2 },
+  { filters: 5, vectors: 2 },
+  { filters: 4, vectors: 2 },
+  { filters: 4, vectors: 3 },
+  { filters: 3, vectors: 3 },
+  { filters: 2, vectors: 4 },
+  { filters: 1, vectors: 7 },
+  { filters: 8, vectors: 1 },
+  { filters: 6, vectors: 1 },
+  { filters: 1, vectors: 4 },
+  { filters: 1, vectors: 1 },
+  { filters: 4, vectors: 4 },
+  { filters: 4, vectors: 5 },
+];
+
+/** Row-by-row arrangements of a number of vectors that fit the region. */
+export function tileShapes(region: Region, vectors: number): Tile[] {
+  const tiles: Tile[] = [];
+  for (let rows = 1; rows <= vectors; rows++) if (vectors % rows === 0 && tileFits(region, { rows, vectors: vectors / rows })) tiles.push({ rows, vectors: vectors / rows });
+  return tiles;
+}
+
+export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
+  name: "f32-gemm",
+  backend: "wasm",
+  operands: (p) => ["x", "w", ...(p.bias ? ["bias"] : []), ...(p.residual ? ["residual"] : []), "y"],
+  choices(p, target) {
+    const depth = p.channels * p.taps.length;
+    const choices: GemmChoice[] = [];
+    for (const { filters, vectors } of shapes) {
+      if (filters * vectors + vectors + 1 > target.vectorRegisters && filters * vectors > 1) continue;
+      if (filters > p.m && filters > 1) continue;
+      for (const tile of tileShapes(p.region, vectors)) {
+        const { count } = tilesOf(p.region, tile);
+        const chunk = Math.max(1, Math.min(count, Math.floor(49152 / (depth * vectors * 4))));
+        const blocks = Math.ceil(p.m / filters);
+        choices.push({ filters, tile, chunk, split: count >= 16 || count >= blocks ? "tiles" : "filters" });
+      }
+    }
+    return choices;
+  },
+  cost(p, choice, target) {
+    const { filters, tile } = choice;
+    const vectors = tile.rows * tile.vectors;
+    const count = tilesOf(p.region, tile).count;
+    const rest = p.m % filters;
+    const blockCycles = (f: number) => {
+      const arithmetic = f * vectors * (target.fma ? 0.5 : 0.6);
+      const loads = (f * (target.splatFoldsAddress ? 1 : 2) + vectors) / 2;
+      return p.channels * p.taps.length * Math.max(arithmetic, loads, 1) + f * vectors * 2 + 12;
+    };
+    return count * (Math.floor(p.m / filters) * blockCycles(filters) + (rest > 0 ? blockCycles(rest) : 0)) * 1.1;
+  },
+  items: (p, choice) => (choice.split === "tiles" ? tilesOf(p.region, choice.tile).count : Math.ceil(p.m / choice.filters)),
+  emit(context, p, choice) {
+    const { fn, begin, end } = context;
+    const blocks = Math.floor(p.m / choice.filters);
+    const rest = p.m % choice.filters;
+    const tiles = tilesOf(p.region, choice.tile).count;
+    const tile = fn.local("i32");
+    const block = fn.local("i32");
+    if (choice.split === "tiles") {
+      const first = fn.let(begin);
+      const last = fn.local("i32");
+      fn.while(i32.ltS(first, end), () => {
+        fn.set(last, i32.select(i32.add(first, i32.const(choice.chunk)), end, i32.ltS(i32.add(first, i32.const(choice.chunk)), end)));
+        fn.set(block, i32.const(0));
+        if (blocks > 0) fn.for(block, i32.const(blocks), 1, () => emitBlock(context, p, choice, choice.filters, block, tile, first, last));
+        if (rest > 0) emitBlock(context, p, choice, rest, block, tile, first, last);
+        fn.set(first, last);
+      });
+    } else {
+      fn.set(block, begin);
+      fn.for(block, end, 1, () => {
+        const full = () => emitBlock(context, p, choice, choice.filters, block, tile, i32.const(0), i32.const(tiles));
+        const partial = () => emitBlock(context, p, choice, rest, block, tile, i32.const(0), i32.const(tiles));
+        if (rest === 0) full();
+        else if (blocks === 0) partial();
+        else fn.if(i32.ltS(block, i32.const(blocks)), full, partial);
+      });
+    }
+  },
+});
+
+/** `filters` filters of block `block` over tiles first…last. */
+function emitBlock(context: EmitContext, p: GemmProblem, choice: GemmChoice, filters: number, block: Local<"i32">, tile: Local<"i32">, first: I32, last: I32): void {
+  const { fn, operand } = context;
+  const depth = p.channels * p.taps.length;
+  const filter = fn.let(i32.mul(block, i32.const(choice.filters)));
+  const rowBytes = p.weights.kind === "packed" ? depth * 4 : p.weights.row * 4;
+  const weights = fn.let(i32.add(operand("w"), i32.mul(filter, i32.const(rowBytes))));
+  const bias = p.bias ? fn.let(i32.add(operand("bias"), i32.shl(filter, i32.const(2)))) : undefined;
+  const plane = fn.let(i32.mul(filter, i32.const(p.outStride * 4)));
+  const inOffset = fn.local("i32");
+  const outOffset = fn.local("i32");
+  fn.set(tile, first);
+  fn.for(tile, last, 1, () => {
+    setTileOffsets(fn, p.region, choice.tile, tile, inOffset, outOffset);
+    const acc = emitProduct(context, p, choice.tile, filters, weights, bias, inOffset);
+    fn.set(outOffset, i32.add(outOffset, plane));
+    emitStore(context, p, choice.tile, acc, outOffset);
+  });
+}
+
+/** Accumulators [filter][vector] = bias + Σ w · x. */
+function emitProduct(
+  context: EmitContext,
+  p: GemmProblem,
+  tile: Tile,
+  filters: number,
+  weights: Local<"i32">,
+  bias: Local<"i32"> | undefined,
+  inOffset: Local<"i32">,
+): Local<"v128">[][] {
+  const { fn, target, operand } = context;
+  const vectors = tile.rows * tile.vectors;
+  const acc = Array.from({ length: filters }, (_, f) => Array.from({ length: vectors }, () => fn.let(bias === undefined ? f32x4.const(0) : v128.load32Splat(bias, f * 4))));
+  const x = fn.let(i32.add(operand("x"), inOffset));
+  const w = fn.let(weights);
+  const xs = fn.locals("v128", vectors);
+  const offsets = vectorOffsets(tile, p.region.inPitch);
+  const step = (channel: number, tap: number) => {
+    xs.forEach((v, i) => fn.set(v, v128.load(x, 4 * (channel * p.channelStride + (p.taps[tap] as number)) + (offsets[i] as number))));
+    for (let f = 0; f < filters; f++) {
+      const splat = v128.load32Splat(w, weightOffset(p, filters, f, channel, tap));
+      const weight = vectors === 1 ? splat : fn.let(splat);
+      xs.forEach((v, i) => {
+        const a = acc[f]?.[i] as Local<"v128">;
+        fn.set(a, madd(target, weight, v, a));
+      });
+    }
+  };
+  const unroll = p.taps.length === 1 ? Math.min(4, p.channels) : 1;
+  const channels = (count: number) => {
+    for (let c = 0; c < count; c++) for (let t = 0; t < p.taps.length; t++) step(c, t);
+  };
+  const rounds = Math.floor(p.channels / unroll);
+  if (rounds === 1) channels(unroll);
+  else {
+    const weightStep = p.weights.kind === "packed" ? filters * p.taps.length : p.weights.channel;
+    const left = fn.let(i32.const(rounds));
+    fn.doWhile(
+      () => {
+        channels(unroll);
+        fn.set(x, i32.add(x, i32.const(unroll * p.channelStride * 4)));
+        fn.set(w, i32.add(w, i32.const(unroll * weightStep * 4)));
+        fn.set(left, i32.sub(left, i32.const(1)));
+      },
+      () => left,
+    );
+  }
+  const rest = p.channels % unroll;
+  if (rest > 0) {
+    if (rounds === 1) {
+      fn.set(x, i32.add(x, i32.const(unroll * p.channelStride * 4)));
+      fn.set(w, i32.add(w, i32.const(unroll * (p.weights.kind === "packed" ? filters * p.taps.length : p.weights.channel) * 4)));
+    }
+    channels(rest);
+  }
+  return acc;
+}
+
+function weightOffset(p: GemmProblem, filters: number, filter: number, channel: number, tap: number): number {
+  if (p.weights.kind === "packed") return 4 * ((channel * p.taps.length + tap) * filters + filter);
+  return 4 * (filter * p.weights.row + channel * p.weights.channel + (p.weights.taps[tap] as number));
+}
+
+function emitStore(context: EmitContext, p: GemmProblem, tile: Tile, acc: readonly (readonly Local<"v128">[])[], outOffset: Local<"i32">): void {
+  const { fn, target, operand } = context;
+  const offsets = vectorOffsets(tile, p.region.outPitch);
+  if (p.residual) {
+    const residual = fn.let(i32.add(operand("residual"), outOffset));
+    acc.forEach((row, f) => row.forEach((a, i) => fn.set(a, f32x4.add(a, v128.load(residual, 4 * f * p.outStride + (offsets[i] as number))))));
+  }
+  for (const row of acc) for (const a of row) emitActivation(fn, target, p.activation, a);
+  const y = fn.let(i32.add(operand("y"), outOffset));
+  acc.forEach((row, f) => row.forEach((a, i) => fn.store(y, a, 4 * f * p.outStride + (offsets[i] as number))));
+}

@@ -1,0 +1,305 @@
+import { encodeConstant } from "../artifact/constant-codec.ts";
+import type { Target } from "../codegen/target.ts";
+import { CadnnError, invariant } from "../errors.ts";
+import { type ConstantValue, type Graph, type Node, type ParameterValue, useCounts, type Value } from "../ir/graph.ts";
+import type { TensorData } from "../ir/types.ts";
+import { elementCount } from "../ir/types.ts";
+import { bestChoice, type KernelTemplate } from "../kernels/kernel.ts";
+import type { NestDim } from "../kernels/nest.ts";
+import { x32Copy } from "../kernels/wasm/x32-copy.ts";
+import { x32Fill } from "../kernels/wasm/x32-fill.ts";
+import type { Buffer, KernelCall, Place, PrepareSpec, PrepareTask, StoredConstant } from "./kernel-graph.ts";
+import { batchInnermost, compactPlanes, isSplit, type Layout, linear, phaseStride, samePlaces } from "./layout.ts";
+
+/** A value in memory. */
+export interface Placed extends Place {
+  readonly layout: Layout;
+}
+
+/** Tells where a consumer would like to find a value. */
+export type LayoutWish = (value: Value, lanes: number) => Layout | undefined;
+
+/** Weights are encoded once, whatever the number of targets. */
+const encoded = new WeakMap<TensorData, StoredConstant>();
+
+/** State of lowering one graph: which value lies where, and the calls so far. */
+export class LoweringContext {
+  readonly graph: Graph;
+  readonly target: Target;
+  readonly calls: KernelCall[] = [];
+  readonly prepare: PrepareTask[] = [];
+  readonly constants: StoredConstant[] = [];
+  readonly residents: Buffer[] = [];
+  readonly uses: ReadonlyMap<Value, number>;
+  readonly consumers = new Map<Value, Node[]>();
+  /** The batch size if values with a batch keep it innermost, else 1. */
+  readonly lanes: number;
+  readonly #batched: ReadonlySet<Value>;
+  readonly #placed = new Map<Value, Placed[]>();
+  readonly #views = new Map<Value, Placed>();
+  readonly #prepared = new Map<string, Buffer>();
+  readonly #wish: LayoutWish;
+  #bufferCount = 0;
+  node = "";
+
+  constructor(graph: Graph, target: Target, batched: ReadonlySet<Value>, lanes: number, wish: LayoutWish) {
+    this.graph = graph;
+    this.target = target;
+    this.lanes = lanes;
+    this.uses = useCounts(graph);
+    this.#batched = batched;
+    this.#wish = wish;
+    for (const node of graph.nodes)
+      for (const v of new Set(node.inputs)) {
+        if (v === undefined) continue;
+        const list = this.consumers.get(v);
+        if (list === undefined) this.consumers.set(v, [node]);
+        else list.push(node);
+      }
+  }
+
+  isBatched(value: Value): boolean {
+    return this.lanes > 1 && this.#batched.has(value);
+  }
+
+  lanesOf(value: Value): number {
+    return this.isBatched(value) ? this.lanes : 1;
+  }
+
+  /** Without padding: planes, or the batch innermost. */
+  compactLayout(value: Value): Layout {
+    const { shape } = value.type;
+    return this.isBatched(value) ? batchInnermost(shape) : value.type.dtype === "float32" ? compactPlanes(shape) : linear(shape);
+  }
+
+  /** Where consumers of the value would like it; without a common wish, compact. */
+  preferredLayout(value: Value): Layout {
+    return this.#views.get(value)?.layout ?? this.#wish(value, this.lanesOf(value)) ?? this.compactLayout(value);
+  }
+
+  buffer(name: string, elements: number, region: Buffer["region"] = "arena"): Buffer {
+    const buffer: Buffer = { id: this.#bufferCount++, name, bytes: elements * 4, region };
+    if (region === "resident") this.residents.push(buffer);
+    return buffer;
+  }
+
+  /** Says beforehand that a value is to be written into a part of another buffer. */
+  setView(value: Value, placed: Placed): void {
+    this.#views.set(value, placed);
+  }
+
+  viewOf(value: Value): Placed | undefined {
+    return this.#views.get(value);
+  }
+
+  /** Space for a value that is about to be written; padding around planes is filled here. */
+  write(value: Value, layout: Layout = this.preferredLayout(value)): Placed {
+    const view = this.#views.get(value);
+    if (view !== undefined && samePlaces(view.layout, layout, value.type.shape)) return this.place(value, view);
+    const placed = this.place(value, { buffer: this.buffer(value.name, layout.size), offset: layout.base, layout });
+    this.fillPadding(placed, value);
+    return placed;
+  }
+
+  /** Records where a value lies. */
+  place(value: Value, placed: Placed): Placed {
+    const list = this.#placed.get(value);
+    if (list === undefined) this.#placed.set(value, [placed]);
+    else list.push(placed);
+    return placed;
+  }
+
+  /** The value in the given layout; a copy is made if it has no such place yet. */
+  read(value: Value, layout: Layout): Placed {
+    const places = this.#placesOf(value);
+    const found = places.find((p) => samePlaces(p.layout, layout, value.type.shape) && (layout.padding === undefined || sameLayoutPadding(p.layout, layout)));
+    if (found !== undefined) return found;
+    const source = places.find((p) => !isSplit(p.layout));
+    invariant(source !== undefined, `${value.name} has no plain place`);
+    const copy = this.place(value, { buffer: this.buffer(`${value.name}'`, layout.size), offset: layout.base, layout });
+    this.fillPadding(copy, value);
+    this.copyInto(value.type.shape, source, copy);
+    return copy;
+  }
+
+  /** The value wherever it is, with affine strides. */
+  readAny(value: Value): Placed {
+    const places = this.#placesOf(value);
+    const compact = this.compactLayout(value);
+    const placed = places.find((p) => samePlaces(p.layout, compact, value.type.shape)) ?? places.find((p) => !isSplit(p.layout));
+    invariant(placed !== undefined, `${value.name} has no plain place`);
+    return placed;
+  }
+
+  has(value: Value): boolean {
+    return this.#placed.has(value);
+  }
+
+  #placesOf(value: Value): readonly Placed[] {
+    const places = this.#placed.get(value);
+    if (places !== undefined) return places;
+    if (value.kind === "constant") return [this.#placeConstant(value)];
+    throw new CadnnError("E_INTERNAL", `${value.name} is read before it is written`);
+  }
+
+  #placeConstant(value: ConstantValue): Placed {
+    const layout = linear(value.type.shape);
+    return this.place(value, { buffer: this.weights(value, { kind: "expand" }, elementCount(value.type.shape) * 4), offset: 0, layout });
+  }
+
+  placeParameter(value: ParameterValue): Placed {
+    const layout = linear(value.type.shape);
+    const placed = { buffer: this.buffer(value.name, layout.size, "resident"), offset: 0, layout };
+    this.prepare.push({ constant: this.stored(value.name, value.type.shape, value.data), spec: { kind: "expand" }, to: placed.buffer });
+    return this.place(value, placed);
+  }
+
+  /** A resident buffer that holds a constant in the form that a kernel wants; made once for each form. */
+  weights(value: ConstantValue, spec: PrepareSpec, bytes: number): Buffer {
+    const constant = this.stored(value.name, value.type.shape, value.data);
+    const key = `${this.constants.indexOf(constant)} ${JSON.stringify(spec)}`;
+    const known = this.#prepared.get(key);
+    if (known !== undefined) return known;
+    const buffer = this.buffer(value.name, Math.ceil(bytes / 4), "resident");
+    this.prepare.push({ constant, spec, to: buffer });
+    this.#prepared.set(key, buffer);
+    return buffer;
+  }
+
+  stored(name: string, shape: readonly number[], data: TensorData): StoredConstant {
+    let constant = encoded.get(data);
+    if (constant === undefined) {
+      const dtype = data instanceof Float32Array ? "float32" : "int32";
+      const elements = data instanceof Float32Array || data instanceof Int32Array ? data : Int32Array.from(data as ArrayLike<number | bigint>, Number);
+      const { encoding, bytes } = encodeConstant(elements, dtype);
+      constant = { name, dtype, shape, bytes, encoding };
+      encoded.set(data, constant);
+    }
+    if (!this.constants.includes(constant)) this.constants.push(constant);
+    return constant;
+  }
+
+  /** Adds a call with the best choice for the target. */
+  call<P, C>(
+    template: KernelTemplate<P, C>,
+    problem: P,
+    operands: readonly Place[],
+    extra: Partial<Pick<KernelCall, "repeat" | "joins" | "macs">> & { readonly choice?: C } = {},
+  ): void {
+    const choice = extra.choice ?? bestChoice(template, problem, this.target)?.choice;
+    invariant(choice !== undefined, `${template.name} has no choice for ${JSON.stringify(problem)}`);
+    invariant(operands.length === template.operands(problem).length, `${template.name} takes ${template.operands(problem).length} operands`);
+    const { repeat, joins } = extra;
+    this.calls.push({
+      template: template as KernelTemplate,
+      problem,
+      choice,
+      operands,
+      node: this.node,
+      macs: extra.macs ?? 0,
+      ...(repeat === undefined || repeat.count === 1 ? {} : { repeat }),
+      ...(joins === true ? { joins } : {}),
+    });
+  }
+
+  /** Copies a tensor between two affine layouts, or into the phases of a split one. */
+  copyInto(shape: readonly number[], from: Placed, to: Placed, joins = true): void {
+    if (!isSplit(to.layout)) {
+      const dims = shape.map((size, i): NestDim => ({ size, strides: [from.layout.strides[i] as number, to.layout.strides[i] as number] }));
+      this.call(x32Copy, { dims: sortDims(dims) }, [from, to], { joins });
+      return;
+    }
+    for (const phase of phasesOf(shape, to.layout)) {
+      const sizes = [shape[0] as number, shape[1] as number, phase.rows, phase.columns];
+      const inStrides = from.layout.strides.map((s, i) => (i === 2 ? s * phase.sh : i === 3 ? s * phase.sw : s));
+      const dims = sizes.map((size, i): NestDim => ({ size, strides: [inStrides[i] as number, to.layout.strides[i] as number] }));
+      const source = from.offset + phase.firstRow * (from.layout.strides[2] as number) + phase.firstColumn * (from.layout.strides[3] as number);
+      this.call(
+        x32Copy,
+        { dims: sortDims(dims) },
+        [
+          { buffer: from.buffer, offset: source },
+          { buffer: to.buffer, offset: phase.offset },
+        ],
+        { joins },
+      );
+    }
+  }
+
+  /** Fills what lies around the planes of a padded value with the padding's value. */
+  fillPadding(placed: Placed, value: Value): void {
+    const { padding, lanes } = placed.layout;
+    if (padding === undefined) return;
+    const { shape } = value.type;
+    const plane = placed.layout.strides[1] as number;
+    const phase = phaseStride(placed.layout);
+    const pitch = placed.layout.strides[2] as number;
+    const runs: { start: number; count: number; step: number; length: number }[] = [];
+    const run = (start: number, count: number, step: number, length: number) => {
+      if (length > 0 && count > 0) runs.push({ start, count, step, length });
+    };
+    for (const p of phasesOf(shape, placed.layout)) {
+      const first = p.corner;
+      const width = p.columns * lanes;
+      if (p.rows === 0 || p.columns === 0) {
+        run(p.phaseStart, 1, 0, phase);
+        continue;
+      }
+      run(p.phaseStart, 1, 0, first - p.phaseStart);
+      run(first + width, p.rows - 1, pitch, pitch - width);
+      const end = first + (p.rows - 1) * pitch + width;
+      run(end, 1, 0, p.phaseStart + phase - end);
+    }
+    const planes = lanes === 1 ? (shape[0] as number) * (shape[1] as number) : (shape[1] as number);
+    this.call(x32Fill, { planes, planeStride: plane, runs, value: padding.value }, [{ buffer: placed.buffer, offset: 0 }], { joins: true });
+  }
+}
+
+const sameLayoutPadding = (a: Layout, b: Layout): boolean => JSON.stringify(a.padding) === JSON.stringify(b.padding);
+
+/** Outermost first by where the copy writes, so that the innermost loop writes contiguously. */
+export function sortDims(dims: readonly NestDim[]): NestDim[] {
+  return [...dims].sort((a, b) => Math.abs(b.strides.at(-1) as number) - Math.abs(a.strides.at(-1) as number));
+}
+
+interface Phase {
+  /** Offset of the phase within its plane, and of its first element that holds data. */
+  readonly phaseStart: number;
+  readonly corner: number;
+  /** Offset of that element from the start of the buffer. */
+  readonly offset: number;
+  readonly firstRow: number;
+  readonly firstColumn: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly sh: number;
+  readonly sw: number;
+}
+
+/** The rectangle of data in each phase of padded planes. */
+function phasesOf(shape: readonly number[], layout: Layout): Phase[] {
+  const { padding } = layout;
+  invariant(padding !== undefined, "phases of planes without padding");
+  const { top, left, sh, sw } = padding;
+  const [h, w] = shape.slice(2) as [number, number];
+  const phases: Phase[] = [];
+  for (let py = 0; py < sh; py++)
+    for (let px = 0; px < sw; px++) {
+      const firstRow = (((py - top) % sh) + sh) % sh;
+      const firstColumn = (((px - left) % sw) + sw) % sw;
+      const phaseStart = (py * sw + px) * phaseStride(layout);
+      const corner = phaseStart + Math.floor((firstRow + top) / sh) * (layout.strides[2] as number) + Math.floor((firstColumn + left) / sw) * layout.lanes;
+      phases.push({
+        phaseStart,
+        corner,
+        offset: corner,
+        firstRow,
+        firstColumn,
+        rows: Math.max(0, Math.ceil((h - firstRow) / sh)),
+        columns: Math.max(0, Math.ceil((w - firstColumn) / sw)),
+        sh,
+        sw,
+      });
+    }
+  return phases;
+}

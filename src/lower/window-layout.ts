@@ -1,0 +1,82 @@
+import type { Node, Value } from "../ir/graph.ts";
+import { type Layout, paddedPlanes, tapOffset } from "./layout.ts";
+
+/** Geometry of a 2-D window op: convolution, pooling and their gradients. */
+export interface Window {
+  readonly kernel: readonly [number, number];
+  readonly strides: readonly [number, number];
+  readonly dilations: readonly [number, number];
+  /** top, left, bottom, right */
+  readonly pads: readonly [number, number, number, number];
+}
+
+const pair = (a: unknown, fill: number): readonly [number, number] => {
+  const [y = fill, x = fill] = (a ?? []) as readonly number[];
+  return [y, x];
+};
+
+export function windowOf(attrs: Readonly<Record<string, unknown>>, kernel: readonly number[]): Window {
+  const [top = 0, left = 0, bottom = 0, right = 0] = (attrs["pads"] ?? []) as readonly number[];
+  return { kernel: pair(kernel, 1), strides: pair(attrs["strides"], 1), dilations: pair(attrs["dilations"], 1), pads: [top, left, bottom, right] };
+}
+
+/** Pads below and to the right that the windows of an output of this size really reach (with ceilMode more, else perhaps less). */
+export function reachedPads(window: Window, input: readonly number[], output: readonly number[]): Window {
+  const [h, w] = input.slice(2) as [number, number];
+  const [oh, ow] = output.slice(2) as [number, number];
+  const reach = (o: number, i: 0 | 1) => (o - 1) * window.strides[i] + (window.kernel[i] - 1) * window.dilations[i] + 1;
+  const [top, left] = window.pads;
+  return { ...window, pads: [top, left, Math.max(0, reach(oh, 0) - top - h), Math.max(0, reach(ow, 1) - left - w)] };
+}
+
+export const isPointwise = (w: Window): boolean => w.kernel[0] === 1 && w.kernel[1] === 1 && isUnit(w);
+const isUnit = (w: Window): boolean => w.strides[0] === 1 && w.strides[1] === 1 && w.pads.every((p) => p === 0);
+
+/** The layout in which every tap of the window is one offset: padded planes, split into phases if the stride asks for it. */
+export function windowLayout(shape: readonly number[], window: Window, lanes: number, padValue: number): Layout | undefined {
+  if (isUnit(window)) return undefined;
+  const [top, left, bottom, right] = window.pads;
+  const [sh, sw] = window.strides;
+  return paddedPlanes(shape, { top, left, bottom, right, sh, sw, value: padValue }, lanes);
+}
+
+/** Offset of each tap, row by row, from a plane's padded corner. */
+export function windowTaps(layout: Layout, window: Window): number[] {
+  const [kh, kw] = window.kernel;
+  const [dy, dx] = window.dilations;
+  return Array.from({ length: kh * kw }, (_, t) => tapOffset(layout, Math.floor(t / kw) * dy, (t % kw) * dx));
+}
+
+/** What a node would like its input 0 to look like; undefined if it takes it compact. */
+export function wishedLayout(node: Node, lanes: number): Layout | undefined {
+  const x = node.inputs[0];
+  const y = node.outputs[0];
+  if (x === undefined || y === undefined || x.type.shape.length !== 4) return undefined;
+  switch (node.op) {
+    case "Conv":
+    case "FusedConv":
+      return windowLayout(x.type.shape, reachedPads(windowOf(node.attrs, (node.inputs[1] as Value).type.shape.slice(2)), x.type.shape, y.type.shape), lanes, 0);
+    case "MaxPool":
+    case "AveragePool":
+      return windowLayout(
+        x.type.shape,
+        reachedPads(windowOf(node.attrs, node.attrs["kernel"] as readonly number[]), x.type.shape, y.type.shape),
+        lanes,
+        node.op === "MaxPool" ? Number.NEGATIVE_INFINITY : 0,
+      );
+    default:
+      return undefined;
+  }
+}
+
+/** The common wish of all consumers, if they agree and a kernel can write it directly. */
+export function commonWish(value: Value, consumers: readonly Node[], lanes: number): Layout | undefined {
+  let common: Layout | undefined;
+  for (const node of consumers) {
+    const wish = node.inputs.indexOf(value) === 0 && node.inputs.lastIndexOf(value) === 0 ? wishedLayout(node, lanes) : undefined;
+    if (wish === undefined || (wish.padding !== undefined && wish.padding.sh * wish.padding.sw > 1)) return undefined;
+    if (common !== undefined && JSON.stringify(common) !== JSON.stringify(wish)) return undefined;
+    common = wish;
+  }
+  return common;
+}
