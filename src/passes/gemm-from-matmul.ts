@@ -1,8 +1,8 @@
 import type { Node, Value } from "../ir/graph.ts";
 import { elementCount } from "../ir/types.ts";
-import { rulePass } from "./pass.ts";
+import type { Pass } from "./pass.ts";
 import { any, constantOf, opOf } from "./pattern.ts";
-import { type Rewriter, rule } from "./rewrite.ts";
+import { applyRules, type Rewriter, rule } from "./rewrite.ts";
 
 const isMatrix = (value: Value) => value.type.shape.length === 2;
 const product = [any("a", (a) => a.type.shape.length >= 2), constantOf("b", isMatrix)] as const;
@@ -35,7 +35,8 @@ export const gemmFromMatMulRule = rule({
   rewrite: ({ matmul, a, b }, rewriter) => gemm(rewriter, matmul, matmul, a, b),
 });
 
-const biased = rulePass("gemm-from-matmul", [gemmFromBiasedMatMulRule]);
-const unbiased = rulePass("gemm-from-matmul", [gemmFromMatMulRule]);
-// Two rounds, or else the MatMul, which comes first, would be gone before the Add is looked at.
-export const gemmFromMatMul = { name: "gemm-from-matmul", run: (graph: Parameters<typeof biased.run>[0]) => unbiased.run(biased.run(graph)) };
+/** Biased products first: a MatMul comes before its Add, and would be gone when that is looked at. */
+export const gemmFromMatMul: Pass = {
+  name: "gemm-from-matmul",
+  run: (graph) => applyRules(applyRules(graph, [gemmFromBiasedMatMulRule]), [gemmFromMatMulRule]),
+};
