@@ -10,16 +10,16 @@ export interface Random {
 
 /** sfc32 (Chris Doty-Humphrey's "small fast counter", PractRand) and Marsaglia and Tsang's ziggurat of 128 layers. `stream` separates sources of one seed, for instance by a layer's name. */
 export function createRandom(seed: number, stream = ""): Random {
-  let a = seed | 0;
-  let b = Math.floor(seed / 2 ** 32) | 0;
-  let c = hash(stream);
-  let counter = 1;
+  const state = Int32Array.of(seed, Math.floor(seed / 2 ** 32), hash(stream), 1); // a typed array, because V8 boxes 32-bit variables of closures
   const bits = (): number => {
-    const t = (a + b + counter) | 0;
-    counter = (counter + 1) | 0;
-    a = b ^ (b >>> 9);
-    b = (c + (c << 3)) | 0;
-    c = (((c << 21) | (c >>> 11)) + t) | 0;
+    const b = state[1] as number;
+    const c = state[2] as number;
+    const counter = state[3] as number;
+    const t = ((state[0] as number) + b + counter) | 0;
+    state[0] = b ^ (b >>> 9);
+    state[1] = c + (c << 3);
+    state[2] = ((c << 21) | (c >>> 11)) + t;
+    state[3] = counter + 1;
     return t;
   };
   for (let i = 0; i < 15; i++) bits();
