@@ -10,7 +10,7 @@ import { f32Spmm, type SpmmProblem, spmmStreamBytes } from "../kernels/wasm/f32-
 import { f32Window, type WindowProblem } from "../kernels/wasm/f32-window.ts";
 import type { LoweringContext, Placed } from "./context.ts";
 import type { Place } from "./kernel-graph.ts";
-import { type Layout, paddedPlanes, roundUp, samePlaces } from "./layout.ts";
+import { type Layout, linear, paddedPlanes, roundUp, samePlaces } from "./layout.ts";
 import { broadcast, mapStrided } from "./strided.ts";
 import { reachedPads, type Window, windowLayout, windowOf, windowTaps } from "./window-layout.ts";
 
@@ -155,9 +155,11 @@ function emitGemm(
   const depth = problem.channels * problem.taps.length;
   const weights: Place = isConstant(w)
     ? { buffer: ctx.weights(groupOf(w, g, group), { kind: "pack", m: problem.m, depth, filters: best.choice.filters }, problem.m * depth * 4), offset: 0 }
-    : { buffer: ctx.readAny(w).buffer, offset: ctx.readAny(w).offset + g * problem.m * depth };
+    : shifted(ctx.read(w, linear(w.type.shape)), g * problem.m * depth);
   ctx.call(f32Gemm, problem, [source, weights, ...rest], { ...extra, choice: best.choice });
 }
+
+const shifted = ({ buffer, offset }: Place, elements: number): Place => ({ buffer, offset: offset + elements });
 
 function emitSparse(
   ctx: LoweringContext,
