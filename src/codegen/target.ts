@@ -8,6 +8,11 @@ export interface Target {
   readonly fma: boolean;
   /** Vector registers that V8's register allocator hands out. */
   readonly vectorRegisters: number;
+  /**
+   * Whether some engines of this kind (V8 before version 12: Node 20) place all loads of a basic block before its arithmetic. Then a loop's
+   * loaded vectors need registers all at once, beside the accumulators.
+   */
+  readonly loadsFirst: boolean;
   /** Whether `load32_splat` folds its address, so that spreading a weight from memory costs one instruction. */
   readonly splatFoldsAddress: boolean;
   /** Static offsets above this are not folded into a load. */
@@ -16,8 +21,8 @@ export interface Target {
   readonly pseudoMinMax: boolean;
 }
 
-const x64 = { backend: "wasm", vectorRegisters: 15, splatFoldsAddress: true, maxFoldedOffset: 2 ** 31 - 1, pseudoMinMax: true } as const;
-const arm64 = { backend: "wasm", vectorRegisters: 29, splatFoldsAddress: false, maxFoldedOffset: 65520, pseudoMinMax: false } as const;
+const x64 = { backend: "wasm", vectorRegisters: 15, loadsFirst: true, splatFoldsAddress: true, maxFoldedOffset: 2 ** 31 - 1, pseudoMinMax: true } as const;
+const arm64 = { backend: "wasm", vectorRegisters: 29, loadsFirst: false, splatFoldsAddress: false, maxFoldedOffset: 65520, pseudoMinMax: false } as const;
 
 export const targets: Readonly<Record<TargetName, Target>> = {
   "wasm-x64-relaxed": { name: "wasm-x64-relaxed", fma: true, ...x64 },

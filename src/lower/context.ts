@@ -22,6 +22,8 @@ export type LayoutWish = (value: Value, lanes: number) => Layout | undefined;
 /** Weights are encoded once, whatever the number of targets. */
 const encoded = new WeakMap<TensorData, StoredConstant>();
 
+const tables = new Map<string, ConstantValue>();
+
 /** State of lowering one graph: which value lies where, and the calls so far. */
 export class LoweringContext {
   readonly graph: Graph;
@@ -164,6 +166,17 @@ export class LoweringContext {
     this.prepare.push({ constant, spec, to: buffer });
     this.#prepared.set(key, buffer);
     return buffer;
+  }
+
+  /** A resident table of integers; equal tables are one. */
+  table(numbers: readonly number[]): Place {
+    const key = numbers.join(",");
+    let value = tables.get(key);
+    if (value === undefined) {
+      value = { kind: "constant", name: `offsets(${key})`, type: { dtype: "int32", shape: [numbers.length] }, data: Int32Array.from(numbers) };
+      tables.set(key, value);
+    }
+    return { buffer: this.weights(value, { kind: "expand" }, numbers.length * 4), offset: 0 };
   }
 
   stored(name: string, shape: readonly number[], data: TensorData): StoredConstant {

@@ -30,8 +30,8 @@ export function lowerConv(ctx: LoweringContext, node: Node): void {
   const [x, w, b, residual] = node.inputs as [Value, Value, Value | undefined, Value | undefined];
   const y = node.outputs[0] as Value;
   const window = reachedPads(windowOf(node.attrs, w.type.shape.slice(2)), x.type.shape, y.type.shape);
-  const activation = (node.attrs["activation"] as Activation | undefined) ?? noActivation;
-  emitConv(ctx, { x, w, b, residual, y, window, group: node.attrs["group"] as number, activation });
+  const activation = (node.attrs.activation as Activation | undefined) ?? noActivation;
+  emitConv(ctx, { x, w, b, residual, y, window, group: node.attrs.group as number, activation });
 }
 
 export function emitConv(ctx: LoweringContext, conv: ConvProblem): void {
@@ -107,7 +107,11 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
     };
     const extra = { repeat, joins: g > 0, macs: macs / group };
     if (plan.sparse) emitSparse(ctx, spmmProblem(problem), conv.w as ConstantValue, g, group, shared, source, rest, extra);
-    else emitGemm(ctx, problem, conv.w, g, group, source, rest, extra);
+    else {
+      const [first, second, ...others] = repeat.strides as [number, number, ...number[]];
+      const strides = taps.length > 1 ? [first, second, 0, ...others] : repeat.strides;
+      emitGemm(ctx, problem, conv.w, g, group, source, rest, { ...extra, repeat: { count: batches, strides } });
+    }
   }
   if (plan.junk) finishJunk(ctx, conv, output);
 }
@@ -156,7 +160,8 @@ function emitGemm(
   const weights: Place = isConstant(w)
     ? { buffer: ctx.weights(groupOf(w, g, group), { kind: "pack", m: problem.m, depth, filters: best.choice.filters }, problem.m * depth * 4), offset: 0 }
     : shifted(ctx.read(w, linear(w.type.shape)), g * problem.m * depth);
-  ctx.call(f32Gemm, problem, [source, weights, ...rest], { ...extra, choice: best.choice });
+  const table = problem.taps.length > 1 ? [ctx.table(problem.taps.map((t) => 4 * t))] : [];
+  ctx.call(f32Gemm, problem, [source, weights, ...table, ...rest], { ...extra, choice: best.choice });
 }
 
 const shifted = ({ buffer, offset }: Place, elements: number): Place => ({ buffer, offset: offset + elements });

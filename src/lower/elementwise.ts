@@ -55,10 +55,10 @@ export function lowerReduction(ctx: LoweringContext, node: Node): void {
   const { kind, before, after } = reductions[node.op] as (typeof reductions)[string];
   const { shape } = x.type;
   const global = node.op.startsWith("Global");
-  const axes = global ? shape.map((_, i) => i).slice(2) : (node.attrs["axes"] as readonly number[]);
+  const axes = global ? shape.map((_, i) => i).slice(2) : (node.attrs.axes as readonly number[]);
   const count = axes.reduce((n, a) => n * (shape[a] as number), 1);
   const source = here(ctx, x);
-  const output = reducedStrides(ctx.write(y).layout.strides, shape.length, axes, global || node.attrs["keepdims"] === true);
+  const output = reducedStrides(ctx.write(y).layout.strides, shape.length, axes, global || node.attrs.keepdims === true);
   reduceStrided(ctx, shape, axes, { kind, before, after: after(count) }, [source], { place: ctx.readAny(y), strides: output });
 }
 

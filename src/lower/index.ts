@@ -121,7 +121,7 @@ function placeConcats(ctx: LoweringContext): void {
   const producers = new Map<Value, Node>(ctx.graph.nodes.flatMap((n) => n.outputs.map((o) => [o, n] as const)));
   for (const node of ctx.graph.nodes) {
     const y = node.outputs[0] as Value;
-    const whole = node.op === "Concat" && node.attrs["axis"] === 1 && y.type.shape.length === 4 && (ctx.isBatched(y) || y.type.shape[0] === 1) && y.type.dtype === "float32";
+    const whole = node.op === "Concat" && node.attrs.axis === 1 && y.type.shape.length === 4 && (ctx.isBatched(y) || y.type.shape[0] === 1) && y.type.dtype === "float32";
     if (!whole || ctx.preferredLayout(y).padding !== undefined) continue;
     const layout = ctx.preferredLayout(y);
     const placed = { buffer: ctx.buffer(y.name, layout.size), offset: 0, layout };

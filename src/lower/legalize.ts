@@ -74,7 +74,7 @@ const liftToPlanes: Rewrite = (b, node, inputs) => {
 
 /** The transpose of a convolution: dilate by the stride, then convolve with the flipped filters, channels exchanged. */
 function transposedConv(b: Builder, y: Value, w: Value, bias: Value | undefined, attrs: Node["attrs"], shape: readonly number[]): Value {
-  const group = attrs["group"] as number;
+  const group = attrs.group as number;
   const [m, perGroup, kh, kw] = w.type.shape as [number, number, number, number];
   const window = windowOf(attrs, [kh, kw]);
   const [n, , h, width] = y.type.shape as [number, number, number, number];
@@ -104,12 +104,12 @@ function exchangeGroups(b: Builder, w: Value, group: number): Value {
 
 const rewrites: Readonly<Record<string, Rewrite>> = {
   ConvTranspose: (b, node, [x, w, bias]) => transposedConv(b, x as Value, w as Value, bias, node.attrs, (node.outputs[0] as Value).type.shape),
-  ConvGradInput: (b, node, [dy, w]) => transposedConv(b, dy as Value, w as Value, undefined, node.attrs, node.attrs["inputShape"] as readonly number[]),
+  ConvGradInput: (b, node, [dy, w]) => transposedConv(b, dy as Value, w as Value, undefined, node.attrs, node.attrs.inputShape as readonly number[]),
   /** Each gradient goes in equal parts to its window: the transpose of a depthwise convolution with ones. */
   AveragePoolGrad: (b, node, [dy]) => {
-    const shape = node.attrs["inputShape"] as readonly number[];
+    const shape = node.attrs.inputShape as readonly number[];
     const out = (dy as Value).type.shape;
-    const kernel = node.attrs["kernel"] as readonly number[];
+    const kernel = node.attrs.kernel as readonly number[];
     const counts = windowCounts(node, reachedPads(windowOf(node.attrs, kernel), shape, out), shape, out);
     const factors = b.graph.constant(
       `${node.name}.factors`,
@@ -141,26 +141,26 @@ const rewrites: Readonly<Record<string, Rewrite>> = {
   },
   /** Along each resized axis it is linear: multiplied with the matrix whose columns are the op's answers to unit vectors. */
   Resize: (b, node, [x]) => {
-    const sizes = node.attrs["sizes"] as readonly number[];
-    const scales = node.attrs["scales"] as readonly number[];
+    const sizes = node.attrs.sizes as readonly number[];
+    const scales = node.attrs.scales as readonly number[];
     let current = x as Value;
     const changed = sizes.map((_, i) => i).filter((i) => sizes[i] !== (x as Value).type.shape[i] || scales[i] !== 1);
-    if (node.attrs["extrapolationValue"] !== 0 && node.attrs["coordinateMode"] === "tf_crop_and_resize")
+    if (node.attrs.extrapolationValue !== 0 && node.attrs.coordinateMode === "tf_crop_and_resize")
       throw new CadnnError("E_UNSUPPORTED_OP", "Resize with tf_crop_and_resize and an extrapolation value cannot be compiled", { at: node.name });
     for (const axis of changed) current = resizeAxis(b, node, current, axis, sizes[axis] as number);
     return current;
   },
   DepthToSpace: (b, node, [x]) => {
     const [n, c, h, w] = (x as Value).type.shape as [number, number, number, number];
-    const s = node.attrs["blocksize"] as number;
-    const dcr = node.attrs["mode"] === "DCR";
+    const s = node.attrs.blocksize as number;
+    const dcr = node.attrs.mode === "DCR";
     const split = b.add("Reshape", [x], { shape: dcr ? [n, s, s, c / s / s, h, w] : [n, c / s / s, s, s, h, w] });
     const swapped = b.add("Transpose", [split], { perm: dcr ? [0, 3, 4, 1, 5, 2] : [0, 1, 4, 2, 5, 3] });
     return b.add("Reshape", [swapped], { shape: [n, c / s / s, h * s, w * s] });
   },
   SpaceToDepth: (b, node, [x]) => {
     const [n, c, h, w] = (x as Value).type.shape as [number, number, number, number];
-    const s = node.attrs["blocksize"] as number;
+    const s = node.attrs.blocksize as number;
     const split = b.add("Reshape", [x], { shape: [n, c, h / s, s, w / s, s] });
     const swapped = b.add("Transpose", [split], { perm: [0, 3, 5, 1, 2, 4] });
     return b.add("Reshape", [swapped], { shape: [n, c * s * s, h / s, w / s] });
@@ -176,9 +176,9 @@ const rewrites: Readonly<Record<string, Rewrite>> = {
   },
   /** Reflecting, repeating and wrapping pads are gathers along each padded axis. */
   Pad: (b, node, [x]) => {
-    const pads = node.attrs["pads"] as readonly number[];
+    const pads = node.attrs.pads as readonly number[];
     const rank = pads.length / 2;
-    if (node.attrs["mode"] === "constant") return b.add("Pad", [x], node.attrs);
+    if (node.attrs.mode === "constant") return b.add("Pad", [x], node.attrs);
     let current = x as Value;
     for (let axis = 0; axis < rank; axis++) {
       const [before, after] = [pads[axis] as number, pads[axis + rank] as number];
@@ -202,8 +202,8 @@ function resizeAxis(b: Builder, node: Node, x: Value, axis: number, size: number
   const d = shape[axis] as number;
   const unit = new Float32Array(d * d);
   for (let i = 0; i < d; i++) unit[i * d + i] = 1;
-  const scales = node.attrs["scales"] as readonly number[];
-  const roi = (node.attrs["roi"] as readonly number[] | undefined) ?? [];
+  const scales = node.attrs.scales as readonly number[];
+  const roi = (node.attrs.roi as readonly number[] | undefined) ?? [];
   const attrs = {
     ...node.attrs,
     scales: [1, scales[axis] as number],

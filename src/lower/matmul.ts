@@ -17,9 +17,9 @@ export function lowerGemm(ctx: LoweringContext, node: Node): void {
   const [a, b, c] = node.inputs as [Value, Value, Value | undefined];
   const y = node.outputs[0] as Value;
   const { alpha = 1, beta = 1 } = node.attrs as { alpha?: number; beta?: number };
-  const transA = node.attrs["transA"] === true;
-  const transB = node.attrs["transB"] === true;
-  const activation = (node.attrs["activation"] as Activation | undefined) ?? noActivation;
+  const transA = node.attrs.transA === true;
+  const transB = node.attrs.transB === true;
+  const activation = (node.attrs.activation as Activation | undefined) ?? noActivation;
   const [rows, m] = y.type.shape as [number, number];
   const k = a.type.shape[transA ? 0 : 1] as number;
   const bias = c !== undefined && beta !== 0 ? c : undefined;

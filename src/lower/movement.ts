@@ -62,7 +62,7 @@ export function lowerTranspose(ctx: LoweringContext, node: Node): void {
   const x = ctx.readAny(node.inputs[0] as Value);
   const y = node.outputs[0] as Value;
   const target = ctx.write(y);
-  const perm = node.attrs["perm"] as readonly number[];
+  const perm = node.attrs.perm as readonly number[];
   copy(
     ctx,
     y.type.shape,
@@ -77,7 +77,7 @@ export function lowerTranspose(ctx: LoweringContext, node: Node): void {
 
 export function lowerConcat(ctx: LoweringContext, node: Node): void {
   const y = node.outputs[0] as Value;
-  const axis = node.attrs["axis"] as number;
+  const axis = node.attrs.axis as number;
   const target = ctx.has(y) ? ctx.readAny(y) : ctx.write(y);
   let at = 0;
   for (const [i, x] of (node.inputs as readonly Value[]).entries()) {
@@ -92,7 +92,7 @@ export function lowerConcat(ctx: LoweringContext, node: Node): void {
 export function lowerSplit(ctx: LoweringContext, node: Node): void {
   const x = node.inputs[0] as Value;
   const source = ctx.readAny(x);
-  const axis = node.attrs["axis"] as number;
+  const axis = node.attrs.axis as number;
   let at = 0;
   for (const y of node.outputs) {
     const target = ctx.write(y);
@@ -104,8 +104,8 @@ export function lowerSplit(ctx: LoweringContext, node: Node): void {
 export function lowerSlice(ctx: LoweringContext, node: Node): void {
   const source = ctx.readAny(node.inputs[0] as Value);
   const y = node.outputs[0] as Value;
-  const starts = node.attrs["starts"] as readonly number[];
-  const steps = node.attrs["steps"] as readonly number[];
+  const starts = node.attrs.starts as readonly number[];
+  const steps = node.attrs.steps as readonly number[];
   const target = ctx.write(y);
   const { strides } = source.layout;
   copy(
@@ -132,11 +132,11 @@ export function lowerExpand(ctx: LoweringContext, node: Node): void {
 export function lowerPad(ctx: LoweringContext, node: Node): void {
   const x = node.inputs[0] as Value;
   const y = node.outputs[0] as Value;
-  if (node.attrs["mode"] !== "constant") throw new CadnnError("E_UNSUPPORTED_OP", `Pad with mode ${String(node.attrs["mode"])} cannot be compiled`, { at: node.name });
-  const pads = node.attrs["pads"] as readonly number[];
+  if (node.attrs.mode !== "constant") throw new CadnnError("E_UNSUPPORTED_OP", `Pad with mode ${String(node.attrs.mode)} cannot be compiled`, { at: node.name });
+  const pads = node.attrs.pads as readonly number[];
   const source = ctx.readAny(x);
   const target = ctx.write(y);
-  fillAll(ctx, target, (node.attrs["value"] as number | undefined) ?? 0, x.type.dtype !== "float32");
+  fillAll(ctx, target, (node.attrs.value as number | undefined) ?? 0, x.type.dtype !== "float32");
   const rank = x.type.shape.length;
   const begin = pads.slice(0, rank);
   const size = x.type.shape.map((d, i) => d + Math.min(0, begin[i] as number) + Math.min(0, pads[i + rank] as number));
@@ -183,7 +183,7 @@ export function fillAll(ctx: LoweringContext, target: Placed, value: number, int
 export function lowerGather(ctx: LoweringContext, node: Node): void {
   const [x, indices] = node.inputs as [Value, Value];
   const y = node.outputs[0] as Value;
-  const axis = node.attrs["axis"] as number;
+  const axis = node.attrs.axis as number;
   const { shape } = x.type;
   const source = ctx.read(x, linear(shape));
   const from = ctx.read(indices, linear(indices.type.shape));

@@ -15,7 +15,7 @@ const sum = { kind: "sum", before: x0, after: x0 } as const;
 export function lowerSoftmax(ctx: LoweringContext, node: Node): void {
   const x = node.inputs[0] as Value;
   const { shape } = x.type;
-  const axis = node.attrs["axis"] as number;
+  const axis = node.attrs.axis as number;
   const source = here(ctx, x);
   const output = there(ctx, node.outputs[0] as Value);
   if (node.op === "Softmax") {
@@ -47,7 +47,7 @@ export function lowerBatchNorm(ctx: LoweringContext, node: Node): void {
   const [x, ...vectors] = node.inputs as readonly Value[];
   const { shape } = (x as Value).type;
   const inputs = [here(ctx, x as Value), ...vectors.map((v) => alongAxis(ctx.readAny(v), shape, 1))];
-  const gain = e.div(x1, e.sqrt(e.add(x4, node.attrs["epsilon"] as number)));
+  const gain = e.div(x1, e.sqrt(e.add(x4, node.attrs.epsilon as number)));
   mapStrided(ctx, shape, e.add(e.mul(e.sub(x0, x3), gain), x2), inputs, there(ctx, node.outputs[0] as Value));
 }
 
@@ -82,7 +82,7 @@ export function lowerInstanceNorm(ctx: LoweringContext, node: Node): void {
     ctx,
     shape,
     axes,
-    node.attrs["epsilon"] as number,
+    node.attrs.epsilon as number,
     here(ctx, x),
     affine,
     scratch(ctx, `${node.name}.mean`, kept),
@@ -94,7 +94,7 @@ export function lowerInstanceNorm(ctx: LoweringContext, node: Node): void {
 export function lowerLayerNorm(ctx: LoweringContext, node: Node): void {
   const [x, ...affine] = node.inputs.filter((v): v is Value => v !== undefined);
   const { shape } = (x as Value).type;
-  const axis = node.attrs["axis"] as number;
+  const axis = node.attrs.axis as number;
   const axes = shape.map((_, i) => i).slice(axis);
   const kept = shape.map((d, i) => (i < axis ? d : 1));
   const parts = affine.map((v) => {
@@ -106,7 +106,7 @@ export function lowerLayerNorm(ctx: LoweringContext, node: Node): void {
     ctx,
     shape,
     axes,
-    node.attrs["epsilon"] as number,
+    node.attrs.epsilon as number,
     here(ctx, x as Value),
     parts,
     scratch(ctx, `${node.name}.mean`, kept),
@@ -122,7 +122,7 @@ export function lowerBatchNormTraining(ctx: LoweringContext, node: Node): void {
   const axes = shape.map((_, i) => i).filter((i) => i !== 1);
   const affine = [scale, bias].map((v) => alongAxis(ctx.readAny(v), shape, 1));
   const vectors = [mean, variance].map((v) => alongAxis(ctx.write(v), shape, 1)) as [Strided, Strided];
-  emitNormalization(ctx, shape, axes, node.attrs["epsilon"] as number, here(ctx, x), affine, ...vectors, there(ctx, y));
+  emitNormalization(ctx, shape, axes, node.attrs.epsilon as number, here(ctx, x), affine, ...vectors, there(ctx, y));
 }
 
 /** dx = scale / σ · (dy − mean(dy) − x̂ · mean(dy · x̂)), dscale = Σ dy · x̂, dbias = Σ dy. */
@@ -132,7 +132,7 @@ export function lowerBatchNormGrad(ctx: LoweringContext, node: Node): void {
   const { shape } = x.type;
   const axes = shape.map((_, i) => i).filter((i) => i !== 1);
   const n = elementCount(shape) / (shape[1] as number);
-  const epsilon = node.attrs["epsilon"] as number;
+  const epsilon = node.attrs.epsilon as number;
   const vector = (v: Value) => alongAxis(ctx.readAny(v), shape, 1);
   const [xs, dys] = [here(ctx, x), here(ctx, dy)];
   const [gradScale, gradBias] = [dscale, dbias].map((v) => alongAxis(ctx.write(v), shape, 1)) as [Strided, Strided];

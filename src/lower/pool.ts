@@ -12,7 +12,7 @@ export function lowerPool(ctx: LoweringContext, node: Node): void {
   const x = node.inputs[0] as Value;
   const y = node.outputs[0] as Value;
   const max = node.op === "MaxPool";
-  const window = reachedPads(windowOf(node.attrs, node.attrs["kernel"] as readonly number[]), x.type.shape, y.type.shape);
+  const window = reachedPads(windowOf(node.attrs, node.attrs.kernel as readonly number[]), x.type.shape, y.type.shape);
   const counts = max ? undefined : windowCounts(node, window, x.type.shape, y.type.shape);
   const uniform = counts === undefined || counts.every((c) => c === counts[0]);
   const lanes = ctx.lanesOf(x);
@@ -56,8 +56,8 @@ export function lowerPool(ctx: LoweringContext, node: Node): void {
 export function windowCounts(node: Node, window: Window, input: readonly number[], output: readonly number[]): number[] {
   const [h, w] = input.slice(2) as [number, number];
   const [oh, ow] = output.slice(2) as [number, number];
-  const [, , bottom = 0, right = 0] = (node.attrs["pads"] ?? []) as readonly number[];
-  const padded = node.attrs["countIncludePad"] === true;
+  const [, , bottom = 0, right = 0] = (node.attrs.pads ?? []) as readonly number[];
+  const padded = node.attrs.countIncludePad === true;
   const along = (o: number, axis: 0 | 1, size: number, before: number, after: number): number => {
     let count = 0;
     for (let k = 0; k < window.kernel[axis]; k++) {

@@ -25,8 +25,8 @@ export function lowerConvGradWeight(ctx: LoweringContext, node: Node): void {
   const [x, dy] = node.inputs as [Value, Value];
   const dw = node.outputs[0] as Value;
   const lanes = needsBatch(ctx, x, node);
-  const group = node.attrs["group"] as number;
-  const shape = node.attrs["weightShape"] as readonly number[];
+  const group = node.attrs.group as number;
+  const shape = node.attrs.weightShape as readonly number[];
   const window = reachedPads(windowOf(node.attrs, shape.slice(2)), x.type.shape, dy.type.shape);
   const wanted = windowLayout(x.type.shape, window, lanes, 0);
   const source = wanted === undefined ? ctx.readAny(x) : ctx.read(x, wanted);
@@ -64,7 +64,7 @@ export function lowerMaxPoolGrad(ctx: LoweringContext, node: Node): void {
   const [x, y, dy] = node.inputs as [Value, Value, Value];
   const dx = node.outputs[0] as Value;
   const lanes = needsBatch(ctx, x, node);
-  const window = reachedPads(windowOf(node.attrs, node.attrs["kernel"] as readonly number[]), x.type.shape, y.type.shape);
+  const window = reachedPads(windowOf(node.attrs, node.attrs.kernel as readonly number[]), x.type.shape, y.type.shape);
   // Unlike the pooling itself this walks x with its stride: the same place can take several gradients.
   const [top, left, bottom, right] = window.pads;
   const layout = paddedPlanes(x.type.shape, { top, left, bottom, right, sh: 1, sw: 1, value: Number.NEGATIVE_INFINITY }, lanes);

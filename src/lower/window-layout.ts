@@ -16,8 +16,8 @@ const pair = (a: unknown, fill: number): readonly [number, number] => {
 };
 
 export function windowOf(attrs: Readonly<Record<string, unknown>>, kernel: readonly number[]): Window {
-  const [top = 0, left = 0, bottom = 0, right = 0] = (attrs["pads"] ?? []) as readonly number[];
-  return { kernel: pair(kernel, 1), strides: pair(attrs["strides"], 1), dilations: pair(attrs["dilations"], 1), pads: [top, left, bottom, right] };
+  const [top = 0, left = 0, bottom = 0, right = 0] = (attrs.pads ?? []) as readonly number[];
+  return { kernel: pair(kernel, 1), strides: pair(attrs.strides, 1), dilations: pair(attrs.dilations, 1), pads: [top, left, bottom, right] };
 }
 
 /** Pads below and to the right that the windows of an output of this size really reach (with ceilMode more, else perhaps less). */
@@ -60,7 +60,7 @@ export function wishedLayout(node: Node, lanes: number): Layout | undefined {
     case "AveragePool":
       return windowLayout(
         x.type.shape,
-        reachedPads(windowOf(node.attrs, node.attrs["kernel"] as readonly number[]), x.type.shape, y.type.shape),
+        reachedPads(windowOf(node.attrs, node.attrs.kernel as readonly number[]), x.type.shape, y.type.shape),
         lanes,
         node.op === "MaxPool" ? Number.NEGATIVE_INFINITY : 0,
       );

@@ -2,7 +2,7 @@ import { f32x4, type I32, i32, v128 } from "../../codegen/wasm/code.ts";
 import type { Local } from "../../codegen/wasm/function.ts";
 import type { Activation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext } from "../kernel.ts";
-import { type Region, setTileOffsets, type Tile, tileFits, tilesOf, tileWaste, vectorOffsets } from "../region.ts";
+import { type Region, setTileOffsets, type Tile, tileFits, tilesOf, vectorOffsets } from "../region.ts";
 import { emitActivation, madd } from "../vector-math.ts";
 
 /**
@@ -36,6 +36,11 @@ export interface GemmChoice {
   readonly tile: Tile;
   /** Tiles that all filters visit before the next ones, so that their input stays in cache. */
   readonly chunk: number;
+  /**
+   * Taps one after another in straight code, with constant offsets, or in a loop over a table of offsets (operand `taps`), one to a basic
+   * block: V8 before version 12 moves all multiplications of a block behind all its loads, and spills.
+   */
+  readonly taps: "unrolled" | "table";
   /** What threads share out. */
   readonly split: "tiles" | "filters";
 }
@@ -66,7 +71,7 @@ export function tileShapes(region: Region, vectors: number): Tile[] {
 export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
   name: "f32-gemm",
   backend: "wasm",
-  operands: (p) => ["x", "w", ...(p.bias ? ["bias"] : []), ...(p.residual ? ["residual"] : []), "y"],
+  operands: (p) => ["x", "w", ...(p.taps.length > 1 ? ["taps"] : []), ...(p.bias ? ["bias"] : []), ...(p.residual ? ["residual"] : []), "y"],
   choices(p, target) {
     const depth = p.channels * p.taps.length;
     const choices: GemmChoice[] = [];
@@ -77,7 +82,9 @@ export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
         const { count } = tilesOf(p.region, tile);
         const chunk = Math.max(1, Math.min(count, Math.floor(49152 / (depth * vectors * 4))));
         const blocks = Math.ceil(p.m / filters);
-        choices.push({ filters, tile, chunk, split: count >= 16 || count >= blocks ? "tiles" : "filters" });
+        const split = count >= 16 || count >= blocks ? "tiles" : "filters";
+        choices.push({ filters, tile, chunk, taps: p.taps.length > 1 && p.weights.kind === "packed" ? "table" : "unrolled", split });
+        if (p.taps.length > 1 && p.weights.kind === "packed") choices.push({ filters, tile, chunk, taps: "unrolled", split });
       }
     }
     return choices;
@@ -88,11 +95,13 @@ export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
     const count = tilesOf(p.region, tile).count;
     const rest = p.m % filters;
     const blockCycles = (f: number) => {
-      const arithmetic = f * vectors * (target.fma ? 0.5 : 0.6);
-      const loads = (f * (target.splatFoldsAddress ? 1 : 2) + vectors) / 2;
-      return p.channels * p.taps.length * Math.max(arithmetic, loads, 1) + f * vectors * 2 + 12;
+      const live = f * vectors + vectors + (target.loadsFirst ? f : 1);
+      const spills = Math.max(0, live - target.vectorRegisters) * 1.5;
+      const blocks = target.loadsFirst && choice.taps === "unrolled" && p.taps.length > 1 ? 2 : 1;
+      const step = Math.max(f * vectors * 0.5, (f * (target.splatFoldsAddress ? 1 : 2) + vectors) / 2) + 0.7 + spills + (choice.taps === "table" ? 0.5 : 0);
+      return p.channels * p.taps.length * step * blocks + f * vectors * 2 + 12;
     };
-    return count * (Math.floor(p.m / filters) * blockCycles(filters) + (rest > 0 ? blockCycles(rest) : 0)) * 1.1;
+    return count * (Math.floor(p.m / filters) * blockCycles(filters) + (rest > 0 ? blockCycles(rest) : 0));
   },
   items: (p, choice) => (choice.split === "tiles" ? tilesOf(p.region, choice.tile).count : Math.ceil(p.m / choice.filters)),
   emit(context, p, choice) {
@@ -139,7 +148,7 @@ function emitBlock(context: EmitContext, p: GemmProblem, choice: GemmChoice, fil
   fn.set(tile, first);
   fn.for(tile, last, 1, () => {
     setTileOffsets(fn, p.region, choice.tile, tile, inOffset, outOffset);
-    const acc = emitProduct(context, p, choice.tile, filters, weights, bias, inOffset);
+    const acc = emitProduct(context, p, choice, filters, weights, bias, inOffset);
     fn.set(outOffset, i32.add(outOffset, plane));
     emitStore(context, p, choice.tile, acc, outOffset);
   });
@@ -149,7 +158,7 @@ function emitBlock(context: EmitContext, p: GemmProblem, choice: GemmChoice, fil
 function emitProduct(
   context: EmitContext,
   p: GemmProblem,
-  tile: Tile,
+  { tile, taps: order }: GemmChoice,
   filters: number,
   weights: Local<"i32">,
   bias: Local<"i32"> | undefined,
@@ -162,10 +171,10 @@ function emitProduct(
   const w = fn.let(weights);
   const xs = fn.locals("v128", vectors);
   const offsets = vectorOffsets(tile, p.region.inPitch);
-  const step = (channel: number, tap: number) => {
-    xs.forEach((v, i) => fn.set(v, v128.load(x, 4 * (channel * p.channelStride + (p.taps[tap] as number)) + (offsets[i] as number))));
+  const step = (address: I32, offset: number, weightAt: (filter: number) => number) => {
+    xs.forEach((v, i) => fn.set(v, v128.load(address, offset + (offsets[i] as number))));
     for (let f = 0; f < filters; f++) {
-      const splat = v128.load32Splat(w, weightOffset(p, filters, f, channel, tap));
+      const splat = v128.load32Splat(w, weightAt(f));
       const weight = vectors === 1 ? splat : fn.let(splat);
       xs.forEach((v, i) => {
         const a = acc[f]?.[i] as Local<"v128">;
@@ -173,39 +182,36 @@ function emitProduct(
       });
     }
   };
-  const unroll = p.taps.length === 1 ? Math.min(4, p.channels) : 1;
-  const channels = (count: number) => {
-    for (let c = 0; c < count; c++) for (let t = 0; t < p.taps.length; t++) step(c, t);
-  };
-  const rounds = Math.floor(p.channels / unroll);
-  if (rounds === 1) channels(unroll);
-  else {
-    const weightStep = p.weights.kind === "packed" ? filters * p.taps.length : p.weights.channel;
-    const left = fn.let(i32.const(rounds));
-    fn.doWhile(
-      () => {
-        channels(unroll);
-        fn.set(x, i32.add(x, i32.const(unroll * p.channelStride * 4)));
-        fn.set(w, i32.add(w, i32.const(unroll * weightStep * 4)));
-        fn.set(left, i32.sub(left, i32.const(1)));
-      },
-      () => left,
-    );
-  }
-  const rest = p.channels % unroll;
-  if (rest > 0) {
-    if (rounds === 1) {
-      fn.set(x, i32.add(x, i32.const(unroll * p.channelStride * 4)));
-      fn.set(w, i32.add(w, i32.const(unroll * (p.weights.kind === "packed" ? filters * p.taps.length : p.weights.channel) * 4)));
-    }
-    channels(rest);
-  }
+  const advance = (local: Local<"i32">, elements: number) => fn.set(local, i32.add(local, i32.const(4 * elements)));
+  const left = fn.let(i32.const(p.channels));
+  fn.doWhile(
+    () => {
+      if (order === "table") {
+        const tap = fn.let(operand("taps"));
+        const last = fn.let(i32.add(tap, i32.const(4 * p.taps.length)));
+        fn.doWhile(
+          () => {
+            step(fn.let(i32.add(x, i32.load(tap))), 0, (f) => 4 * f);
+            advance(w, filters);
+            advance(tap, 1);
+          },
+          () => i32.ltU(tap, last),
+        );
+      } else {
+        p.taps.forEach((tap, t) => step(x, 4 * tap, (f) => weightOffset(p, filters, f, t)));
+        advance(w, p.weights.kind === "packed" ? filters * p.taps.length : p.weights.channel);
+      }
+      advance(x, p.channelStride);
+      fn.set(left, i32.sub(left, i32.const(1)));
+    },
+    () => left,
+  );
   return acc;
 }
 
-function weightOffset(p: GemmProblem, filters: number, filter: number, channel: number, tap: number): number {
-  if (p.weights.kind === "packed") return 4 * ((channel * p.taps.length + tap) * filters + filter);
-  return 4 * (filter * p.weights.row + channel * p.weights.channel + (p.weights.taps[tap] as number));
+function weightOffset(p: GemmProblem, filters: number, filter: number, tap: number): number {
+  if (p.weights.kind === "packed") return 4 * (tap * filters + filter);
+  return 4 * (filter * p.weights.row + (p.weights.taps[tap] as number));
 }
 
 function emitStore(context: EmitContext, p: GemmProblem, tile: Tile, acc: readonly (readonly Local<"v128">[])[], outOffset: Local<"i32">): void {

@@ -58,7 +58,9 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
   cost(p, choice, target) {
     const { tile, group } = choice;
     const vectors = tile.rows * tile.vectors;
-    const perEntry = vectors * (target.fma ? 0.62 : 0.75) + (group === 4 ? 1.1 : 2.2);
+    const live = target.loadsFirst ? 2 * vectors * (group === 4 ? 2 : 1) + 1 : vectors + 2;
+    const spills = Math.max(0, live - target.vectorRegisters) * 0.6;
+    const perEntry = vectors * (target.fma ? 0.62 : 0.75) + (group === 4 ? 1.1 : 2.2) + spills;
     const padding = group === 4 ? 1.5 * p.m : 0;
     return tilesOf(p.region, tile).count * ((p.nonZeros + padding) * perEntry + p.m * (vectors * 1.5 + 14));
   },
