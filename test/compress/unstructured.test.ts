@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type GlobalScore, globalCounts, keepLargest, scoresOf, selectLargest } from "../../src/compress/projections/unstructured.ts";
+import { type GlobalScore, globalCounts, keepLargest, rankedScores, selectLargest } from "../../src/compress/projections/unstructured.ts";
 
 /** Few distinct values, so that ties occur; zeros, negative zeros and denormals among them. */
 const value = fc.oneof(fc.constantFrom(0, -0, 1, -1, 0.5, -0.5, 1e-40, -1e-40, 3e38), fc.float({ noNaN: true, noDefaultInfinity: true }));
@@ -88,13 +88,13 @@ describe("global budgets", () => {
   test("scores of a layer do not depend on its scale, but for plain magnitudes", () => {
     const v = Float32Array.of(4, -1, 2, 0.5);
     const scaled = v.map((x) => x * 64);
-    expect(scoresOf(scaled, "rms")).toEqual(scoresOf(v, "rms"));
-    expect(scoresOf(scaled, "lamp")).toEqual(scoresOf(v, "lamp"));
+    expect(rankedScores(scaled, "rms")).toEqual(rankedScores(v, "rms"));
+    expect(rankedScores(scaled, "lamp")).toEqual(rankedScores(v, "lamp"));
     expect(globalCounts([v, scaled], 4, "magnitude")).toEqual([1, 3]);
     expect(globalCounts([v, scaled], 4, "lamp")).toEqual([2, 2]);
   });
 
-  test("lamp: each square over the sum of the squares that are no smaller", () => {
-    expect([...scoresOf(Float32Array.of(1, -3, 2), "lamp")].map((s) => Number(s.toFixed(4)))).toEqual([0.0714, 1, 0.3077]);
+  test("lamp: each square over the sum of the squares down to it", () => {
+    expect([...rankedScores(Float32Array.of(1, -3, 2), "lamp")].map((s) => Number(s.toFixed(4)))).toEqual([1, 0.3077, 0.0714]);
   });
 });

@@ -55,26 +55,22 @@ export type GlobalScore =
   | "magnitude"
   /** |v| / √(mean v²) of the layer. */
   | "rms"
-  /** v² / Σ of the v² that are no smaller, of the layer (Lee et al., "Layer-adaptive sparsity for the magnitude-based pruning", arXiv 2010.07611). */
+  /** v² / Σ of the v² from the layer's greatest down to it (Lee et al., "Layer-adaptive sparsity for the magnitude-based pruning", arXiv 2010.07611). */
   | "lamp";
 
-/** Scores of one layer's weights, non-negative and in the order of |v|. */
-export function scoresOf(values: Float32Array, score: GlobalScore): Float32Array {
-  const size = magnitudes(values);
-  if (score === "magnitude") return size;
+/** Scores of one layer's weights from the greatest |v| to the least; they fall with |v|, so a layer's best are its first. */
+export function rankedScores(values: Float32Array, score: GlobalScore): Float32Array {
+  const ranked = magnitudes(values).sort().reverse();
+  if (score === "magnitude") return ranked;
   if (score === "rms") {
-    const rms = Math.sqrt(size.reduce((sum, v) => sum + v * v, 0) / size.length) || 1;
-    return size.map((v) => v / rms);
+    const rms = Math.sqrt(ranked.reduce((sum, v) => sum + v * v, 0) / ranked.length) || 1;
+    return ranked.map((v) => v / rms);
   }
-  const order = Uint32Array.from(size, (_, i) => i).sort((a, b) => (size[b] as number) - (size[a] as number) || a - b);
-  const scores = new Float32Array(size.length);
   let sum = 0;
-  for (const i of order) {
-    const square = (size[i] as number) ** 2;
-    sum += square;
-    scores[i] = sum === 0 ? 0 : square / sum;
-  }
-  return scores;
+  return ranked.map((v) => {
+    sum += v * v;
+    return sum === 0 ? 0 : (v * v) / sum;
+  });
 }
 
 /** How many weights of each layer belong to the `k` of greatest score among all; every layer keeps at least one. */
@@ -84,21 +80,14 @@ export function globalCounts(layers: readonly Float32Array[], k: number, score: 
   const all = new Float32Array(total);
   let offset = 0;
   for (const values of layers) {
-    const scores = scoresOf(values, score);
-    // An infinite score keeps the greatest weight of every layer.
-    let best = 0;
-    scores.forEach((s, i) => {
-      if (s > (scores[best] as number)) best = i;
-    });
-    scores[best] = Number.POSITIVE_INFINITY;
-    all.set(scores, offset);
+    all.set(rankedScores(values, score), offset);
+    all[offset] = Number.POSITIVE_INFINITY; // keeps the greatest weight of every layer
     offset += values.length;
   }
   const mask = selectLargest(all, k);
   offset = 0;
   return layers.map((values) => {
-    let count = 0;
-    for (let i = 0; i < values.length; i++) count += mask[offset + i] as number;
+    const count = mask.subarray(offset, offset + values.length).reduce((sum, kept) => sum + kept, 0);
     offset += values.length;
     return count;
   });
