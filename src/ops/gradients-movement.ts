@@ -28,16 +28,16 @@ export const movementGradients: Readonly<Record<string, (context: GradientContex
   Identity: pass,
   /** Off, as in inference. */
   Dropout: pass,
-  Cast: ({ inputs, gradients, attrs }) => (first(inputs).type.dtype === "float32" && attrs["to"] === "float32" ? [first(gradients)] : [undefined]),
+  Cast: ({ inputs, gradients, attrs }) => (first(inputs).type.dtype === "float32" && attrs.to === "float32" ? [first(gradients)] : [undefined]),
   Reshape: ({ builder, inputs, gradients }) => [reshape(builder, first(gradients), first(inputs).type.shape)],
   Expand: ({ builder, inputs, gradients }) => [sumTo(builder, first(gradients), first(inputs).type.shape)],
   Transpose({ builder, attrs, gradients }) {
-    const perm = attrs["perm"] as readonly number[];
+    const perm = attrs.perm as readonly number[];
     return [builder.add("Transpose", [first(gradients)], { perm: perm.map((_, i) => perm.indexOf(i)) })];
   },
   Concat({ builder, attrs, inputs, gradients, wanted }) {
     const dy = first(gradients);
-    const axis = attrs["axis"] as number;
+    const axis = attrs.axis as number;
     let start = 0;
     return inputs.map((input, i) => {
       const shape = (input as Value).type.shape;
@@ -47,7 +47,7 @@ export const movementGradients: Readonly<Record<string, (context: GradientContex
     });
   },
   Split({ builder, attrs, inputs, outputs, gradients }) {
-    const axis = attrs["axis"] as number;
+    const axis = attrs.axis as number;
     if (gradients.every((g) => g !== undefined)) return [builder.add("Concat", gradients, { axis })];
     // Outputs that the loss does not depend on leave zeros.
     let start = 0;
@@ -63,16 +63,16 @@ export const movementGradients: Readonly<Record<string, (context: GradientContex
   },
   Pad({ builder, attrs, inputs, gradients }) {
     const { shape } = first(inputs).type;
-    const pads = attrs["pads"] as readonly number[];
-    if (attrs["mode"] !== "constant") throw new CadnnError("E_UNSUPPORTED_OP", `the gradient of Pad in mode ${String(attrs["mode"])} is not supported`);
+    const pads = attrs.pads as readonly number[];
+    if (attrs.mode !== "constant") throw new CadnnError("E_UNSUPPORTED_OP", `the gradient of Pad in mode ${String(attrs.mode)} is not supported`);
     if (pads.some((p) => p < 0)) throw new CadnnError("E_UNSUPPORTED_OP", "the gradient of Pad with negative pads is not supported");
     return [slice(builder, first(gradients), pads.slice(0, shape.length), shape)];
   },
   /** Puts dy where the elements came from: first `step − 1` zeros after each element, then zeros around all. */
   Slice({ builder, attrs, inputs, gradients }) {
     const { shape } = first(inputs).type;
-    const starts = attrs["starts"] as readonly number[];
-    const steps = attrs["steps"] as readonly number[];
+    const starts = attrs.starts as readonly number[];
+    const steps = attrs.steps as readonly number[];
     if (steps.some((s) => s < 1)) throw new CadnnError("E_UNSUPPORTED_OP", "the gradient of Slice with negative steps is not supported");
     const spread = dilate(builder, first(gradients), steps, shape, starts);
     const ends = shape.map((d, i) => d - (starts[i] as number) - (spread.type.shape[i] as number));

@@ -15,7 +15,7 @@ export type Gradient = (context: GradientContext) => (Value | undefined)[];
 export function gradientOf(op: string, attrs: Attrs): Gradient | undefined {
   const own = opNamed(op).gradient ?? table[op] ?? movementGradients[op];
   if (own !== undefined) return own;
-  const expr = op === "Map" ? (attrs["expr"] as Expr) : elementwiseExpr(op, attrs);
+  const expr = op === "Map" ? (attrs.expr as Expr) : elementwiseExpr(op, attrs);
   return expr === undefined ? undefined : elementwiseGradient(expr);
 }
 
@@ -60,9 +60,9 @@ const table: Readonly<Record<string, Gradient>> = {
   Exp: fromOutput((y) => y),
   Sqrt: fromOutput((y) => e.div(0.5, y)),
   Clip: fromOutput((y, attrs) => {
-    const high = e.select(e.lt(y, attrs["max"] as number), 1, 0);
-    const max = attrs["max"] === Number.POSITIVE_INFINITY ? e.number(1) : high;
-    return attrs["min"] === Number.NEGATIVE_INFINITY ? max : e.select(e.gt(y, attrs["min"] as number), max, 0);
+    const high = e.select(e.lt(y, attrs.max as number), 1, 0);
+    const max = attrs.max === Number.POSITIVE_INFINITY ? e.number(1) : high;
+    return attrs.min === Number.NEGATIVE_INFINITY ? max : e.select(e.gt(y, attrs.min as number), max, 0);
   }),
 
   /** dx = w ⋆ᵀ dy, dw = x ⋆ dy, db = Σ over batch and space of dy. */
@@ -82,7 +82,7 @@ const table: Readonly<Record<string, Gradient>> = {
     const { alpha, transA, transB } = attrs as { alpha: number; transA: boolean; transB: boolean };
     const gemm = (p: Value, q: Value, tp: boolean, tq: boolean) => builder.add("Gemm", [p, q], { alpha, beta: 1, transA: tp, transB: tq });
     const c = inputs[2];
-    const dc = wanted[2] && c !== undefined ? addMap(builder, e.mul(attrs["beta"] as number, x0), [dy]) : undefined;
+    const dc = wanted[2] && c !== undefined ? addMap(builder, e.mul(attrs.beta as number, x0), [dy]) : undefined;
     return [
       wanted[0] ? (transA ? gemm(b, dy, transB, true) : gemm(dy, b, false, !transB)) : undefined,
       wanted[1] ? (transB ? gemm(dy, a, true, transA) : gemm(a, dy, !transA, false)) : undefined,
@@ -121,7 +121,7 @@ const table: Readonly<Record<string, Gradient>> = {
     const channel = (v: Value) => perChannel(builder, v, rank);
     const axes = allButChannel(rank);
     const sum = (v: Value) => builder.add("ReduceSum", [v], { axes, keepdims: false });
-    const deviation = (v: Expr) => e.sqrt(e.add(v, attrs["epsilon"] as number));
+    const deviation = (v: Expr) => e.sqrt(e.add(v, attrs.epsilon as number));
     return [
       wanted[0] ? map(context, e.mul(x0, e.div(x1, deviation(x2))), [dy, channel(scale), channel(variance)]) : undefined,
       wanted[1] ? sum(map(context, e.div(e.mul(x0, e.sub(x1, x2)), deviation(e.input(3))), [dy, x, channel(mean), channel(variance)])) : undefined,
@@ -230,12 +230,12 @@ function extremumGradient(context: GradientContext): (Value | undefined)[] {
 
 /** Σ along the op's own axis, that dimension kept as 1. */
 function sumAxis(context: GradientContext, value: Value): Value {
-  return context.builder.add("ReduceSum", [value], { axes: [context.attrs["axis"] as number], keepdims: true });
+  return context.builder.add("ReduceSum", [value], { axes: [context.attrs.axis as number], keepdims: true });
 }
 
 /** A reduction's output with the reduced dimensions as 1, so that it broadcasts against its input. */
 function keptShape({ builder, attrs, inputs }: GradientContext, value: Value): Value {
-  const axes = attrs["axes"] as readonly number[];
+  const axes = attrs.axes as readonly number[];
   return reshape(
     builder,
     value,
