@@ -102,8 +102,13 @@ export function preprocess(image: Image8, geometry: ImageGeometry, preprocessing
   const { channels, height, width, layout } = geometry;
   const pixels = netPixels(image, geometry, preprocessing.bgr);
   const { mean, std } = channelStatistics(preprocessing, channels);
-  const channelOf = layout === "NCHW" ? (i: number) => Math.floor(i / (width * height)) : (i: number) => i % channels;
-  return Float32Array.from(pixels, (byte, i) => (byte - (mean[channelOf(i)] as number)) / (std[channelOf(i)] as number));
+  const result = new Float32Array(pixels.length);
+  for (let c = 0; c < channels; c++) {
+    const normalized = Float32Array.from({ length: 256 }, (_, byte) => (byte - (mean[c] as number)) / (std[c] as number));
+    const [start, end, step] = layout === "NCHW" ? [c * width * height, (c + 1) * width * height, 1] : [c, pixels.length, channels];
+    for (let i = start; i < end; i += step) result[i] = normalized[pixels[i] as number] as number;
+  }
+  return result;
 }
 
 const average = ([a, b, c]: readonly [number, number, number]): number => (a + b + c) / 3;
