@@ -4,6 +4,7 @@ import { i32 } from "../codegen/wasm/code.ts";
 import type { FunctionBuilder, FunctionRef, Local } from "../codegen/wasm/function.ts";
 import { i32Params, ModuleBuilder } from "../codegen/wasm/module.ts";
 import { CadnnError, invariant } from "../errors.ts";
+import { emitKernel } from "../kernels/emit.ts";
 import type { KernelCall, KernelGraph, Place, StoredConstant } from "../lower/kernel-graph.ts";
 import { placeBarriers } from "./barriers.ts";
 import { emitPrepare } from "./prepare.ts";
@@ -138,16 +139,7 @@ function kernelFunction(builder: ModuleBuilder, known: Map<string, FunctionRef>,
   const key = `${call.template.name} ${JSON.stringify([call.problem, call.choice], (_, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v))}`;
   let kernel = known.get(key);
   if (kernel === undefined) {
-    const names = call.template.operands(call.problem);
-    kernel = builder.function(i32Params(names.length + 2), (fn) => {
-      const operands = new Map(names.map((name, i) => [name, fn.param(i)]));
-      const operand = (name: string): Local<"i32"> => {
-        const local = operands.get(name);
-        invariant(local !== undefined, `${call.template.name} has no operand ${name}`);
-        return local;
-      };
-      call.template.emit({ fn, target: graph.target, operand, begin: fn.param(names.length), end: fn.param(names.length + 1) }, call.problem, call.choice);
-    });
+    kernel = emitKernel(builder, graph.target, call.template, call.problem, call.choice);
     known.set(key, kernel);
   }
   return kernel;

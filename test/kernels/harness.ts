@@ -1,0 +1,135 @@
+import fc from "fast-check";
+import { type Target, targets } from "../../src/codegen/target.ts";
+import { ModuleBuilder } from "../../src/codegen/wasm/module.ts";
+import { emitKernel } from "../../src/kernels/emit.ts";
+import type { KernelTemplate } from "../../src/kernels/kernel.ts";
+import { enableRelaxedSimd } from "../../src/node/engine.ts";
+
+/** Without relaxed SIMD the targets that need it are left out. */
+const allTargets = Object.values(targets).filter((t) => enableRelaxedSimd() || !t.fma);
+
+/** A quiet NaN that no kernel makes: it surrounds buffers, fills outputs, and spoils every sum that reads it. */
+export const canary = 0x7fc5a5a5;
+const guardBytes = 256;
+
+/** The contents of one operand's buffer; its address is that of element `at`. */
+export interface Operand {
+  readonly data: Float32Array | Int32Array;
+  readonly at?: number;
+}
+
+/** What the kernel must leave at an index of the last operand's buffer; every other word of memory must stay as it was. */
+export type Expected = ReadonlyMap<number, { readonly value: number; readonly tolerance: number }>;
+
+export interface KernelCase<P, C> {
+  readonly template: KernelTemplate<P, C>;
+  readonly problem: P;
+  /** One for each name of `template.operands`. */
+  readonly operands: Readonly<Record<string, Operand>>;
+  readonly expected: Expected;
+  /** Contents of operand `w` as the choice wants them, where that differs; at most as long as its `data` in `operands`. */
+  readonly weights?: (choice: C) => Float32Array | Int32Array;
+  /** Further choices to try beside those of the template. */
+  readonly more?: (choices: readonly C[]) => readonly C[];
+}
+
+/** An output buffer nobody has written yet. */
+export const blank = (elements: number): Float32Array => new Float32Array(new Int32Array(elements).fill(canary).buffer);
+
+/**
+ * Runs every choice for every target, its items shared among 1, 2 and 3 threads (one after the other), and compares with what is expected:
+ * float32 outputs within the tolerance, int32 outputs exactly. Throws at the first difference, naming target, choice and place.
+ */
+export function checkKernel<P, C>({ template, problem, operands, expected, weights, more }: KernelCase<P, C>): void {
+  const names = template.operands(problem);
+  const given = Object.keys(operands);
+  if (names.join() !== given.join()) throw new Error(`operands are ${names.join()}, given ${given.join()}`);
+  const { words, addresses } = layOut(names.map((n) => operands[n] as Operand));
+  const memory = new WebAssembly.Memory({ initial: Math.ceil(words.byteLength / 65536), maximum: Math.ceil(words.byteLength / 65536) });
+  const now = new Int32Array(memory.buffer, 0, words.length);
+  const output = operands[names.at(-1) as string] as Operand;
+  const outputWord = (addresses.at(-1) as number) / 4 - (output.at ?? 0);
+  const variants = allTargets.flatMap((target) => {
+    const choices = template.choices(problem, target);
+    if (choices.length === 0) throw new Error(`${template.name} has no choice on ${target.name}`);
+    return [...choices, ...(more?.(choices) ?? [])].map((choice) => ({ target, choice }));
+  });
+  const kernels = instantiate(template, problem, variants, memory);
+  variants.forEach(({ target, choice }, v) => {
+    const kernel = kernels[v] as (...args: number[]) => void;
+    const items = template.items(problem, choice);
+    const at = `${template.name} on ${target.name}, choice ${JSON.stringify(choice)}`;
+    if (weights !== undefined) {
+      const w = operands.w as Operand;
+      const start = (addresses[names.indexOf("w")] as number) / 4 - (w.at ?? 0);
+      const contents = weights(choice);
+      words.fill(canary, start, start + w.data.length).set(new Int32Array(contents.buffer, contents.byteOffset, contents.length), start);
+    }
+    let single: Int32Array | undefined;
+    for (const threads of [1, 2, 3]) {
+      now.set(words);
+      for (let t = 0; t < threads; t++) kernel(...addresses, Math.floor((items * t) / threads), Math.floor((items * (t + 1)) / threads));
+      if (single === undefined) {
+        compare(now, words, outputWord, output, expected, at);
+        single = now.slice();
+      } else {
+        const i = now.findIndex((w, j) => w !== (single as Int32Array)[j]);
+        if (i >= 0) throw new Error(`${at}: shared among ${threads} threads, word ${i - outputWord} of the output differs from one thread's`);
+      }
+    }
+  });
+}
+
+/** Places operands behind one another with guards between them, at addresses that are multiples of 4 but seldom of 16. */
+function layOut(operands: readonly Operand[]): { readonly words: Int32Array<ArrayBuffer>; readonly addresses: readonly number[] } {
+  let end = guardBytes / 4;
+  const starts = operands.map(({ data }, i) => {
+    const start = end + (i % 4);
+    end = start + data.length + guardBytes / 4;
+    return start;
+  });
+  const words = new Int32Array(end).fill(canary);
+  operands.forEach(({ data }, i) => {
+    words.set(new Int32Array(data.buffer, data.byteOffset, data.length), starts[i] as number);
+  });
+  return { words, addresses: operands.map(({ at = 0 }, i) => 4 * ((starts[i] as number) + at)) };
+}
+
+function instantiate<P, C>(
+  template: KernelTemplate<P, C>,
+  problem: P,
+  variants: readonly { readonly target: Target; readonly choice: C }[],
+  memory: WebAssembly.Memory,
+): ((...args: number[]) => void)[] {
+  const builder = new ModuleBuilder();
+  variants.forEach(({ target, choice }, i) => {
+    builder.export(String(i), emitKernel(builder, target, template, problem, choice));
+  });
+  const { bytes, sharedFlagOffset } = builder.finish({ import: ["m", "memory"], pages: memory.buffer.byteLength / 65536 });
+  bytes[sharedFlagOffset] = 1;
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { m: { memory } });
+  return variants.map((_, i) => exports[String(i)] as (...args: number[]) => void);
+}
+
+function compare(now: Int32Array, before: Int32Array, outputWord: number, output: Operand, expected: Expected, at: string): void {
+  const floats = new Float32Array(now.buffer, 0, now.length);
+  const exact = output.data instanceof Int32Array;
+  for (let i = 0; i < now.length; i++) {
+    const index = i - outputWord;
+    const want = index >= 0 && index < output.data.length ? expected.get(index) : undefined;
+    if (want === undefined) {
+      if (now[i] !== before[i]) throw new Error(`${at}: wrote word ${index} of the output, which is not its own`);
+    } else if (exact) {
+      if (now[i] !== want.value) throw new Error(`${at}: output[${index}] is ${now[i]}, not ${want.value}`);
+    } else {
+      const got = floats[i] as number;
+      const same = Object.is(got, want.value) || (Number.isNaN(got) && Number.isNaN(want.value) && now[i] !== canary) || Math.abs(got - want.value) <= want.tolerance;
+      if (!same) throw new Error(`${at}: output[${index}] is ${now[i] === canary ? "not written" : got}, not ${want.value} ± ${want.tolerance}`);
+    }
+  }
+}
+
+/** Checks that a property of problems and a seed holds for `runs` of them. */
+export function fuzz<P>(problems: fc.Arbitrary<P>, runs: number, check: (problem: P, seed: number) => void): void {
+  fc.assert(fc.property(problems, fc.integer({ min: 1, max: 1 << 30 }), check), { numRuns: runs });
+}
