@@ -20,10 +20,6 @@ const commands: Readonly<Record<string, { readonly description: string; readonly
 
 /** Runs one command line; gives the exit code. Results go to stdout, all else to stderr. */
 export async function run(argv: readonly string[]): Promise<ExitCode> {
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0); // the reader of a pipe has seen enough
-    throw error;
-  });
   const wantsJson = argv.includes("--json");
   try {
     return await dispatch(argv);
