@@ -39,3 +39,22 @@ export function setAddresses(fn: FunctionBuilder, dims: readonly NestDim[], inde
     });
   }
 }
+
+/** Runs `body` at every position of the dims, with addresses that walk them. */
+export function walkNest(fn: FunctionBuilder, dims: readonly NestDim[], addresses: readonly Local<"i32">[], body: (addresses: readonly Local<"i32">[]) => void): void {
+  const [dim, ...rest] = dims;
+  if (dim === undefined) return body(addresses);
+  const here = addresses.map((a) => fn.let(a));
+  const left = fn.let(i32.const(dim.size));
+  fn.doWhile(
+    () => {
+      walkNest(fn, rest, here, body);
+      here.forEach((a, i) => {
+        const step = 4 * (dim.strides[i] as number);
+        if (step !== 0) fn.set(a, i32.add(a, i32.const(step)));
+      });
+      fn.set(left, i32.sub(left, i32.const(1)));
+    },
+    () => left,
+  );
+}

@@ -1,4 +1,5 @@
 import type { KernelTemplate } from "./kernel.ts";
+import { f32Arg } from "./wasm/f32-arg.ts";
 import { f32Correlate } from "./wasm/f32-correlate.ts";
 import { f32Gemm } from "./wasm/f32-gemm.ts";
 import { f32Map } from "./wasm/f32-map.ts";
@@ -21,6 +22,7 @@ export const kernelTable: readonly KernelTemplate[] = [
   f32Spmv,
   f32Map,
   f32Reduce,
+  f32Arg,
   f32Correlate,
   f32MaxPoolGrad,
   x32Copy,

@@ -12,6 +12,7 @@ import type { LoweringContext, Placed } from "./context.ts";
 import type { Place } from "./kernel-graph.ts";
 import { type Layout, linear, paddedPlanes, roundUp, samePlaces } from "./layout.ts";
 import { broadcast, mapStrided } from "./strided.ts";
+import { lowerAnyConv } from "./window-any.ts";
 import { reachedPads, type Window, windowLayout, windowOf, windowTaps } from "./window-layout.ts";
 
 /** A 2-D convolution with everything that may be fused into it. */
@@ -27,6 +28,7 @@ export interface ConvProblem {
 }
 
 export function lowerConv(ctx: LoweringContext, node: Node): void {
+  if (node.inputs[0]?.type.shape.length !== 4) return lowerAnyConv(ctx, node);
   const [x, w, b, residual] = node.inputs as [Value, Value, Value | undefined, Value | undefined];
   const y = node.outputs[0] as Value;
   const window = reachedPads(windowOf(node.attrs, w.type.shape.slice(2)), x.type.shape, y.type.shape);

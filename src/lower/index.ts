@@ -4,7 +4,7 @@ import { type Graph, isConstant, type Node, parametersOf, type Value } from "../
 import { elementwiseExpr } from "../ops/elementwise.ts";
 import { LoweringContext } from "./context.ts";
 import { lowerConv } from "./conv.ts";
-import { lowerElementwise, lowerReduction, reductionNames } from "./elementwise.ts";
+import { lowerArg, lowerElementwise, lowerReduction, reductionNames } from "./elementwise.ts";
 import type { KernelGraph, Port } from "./kernel-graph.ts";
 import { batchInnermost, type Layout, linear } from "./layout.ts";
 import { legalize } from "./legalize.ts";
@@ -43,6 +43,8 @@ const lowerings: Readonly<Record<string, Lowering>> = {
   Pad: lowerPad,
   Dilate: lowerDilate,
   Gather: lowerGather,
+  ArgMax: lowerArg,
+  ArgMin: lowerArg,
   ConvGradWeight: lowerConvGradWeight,
   MaxPoolGrad: lowerMaxPoolGrad,
   BatchNormTraining: lowerBatchNormTraining,
@@ -85,15 +87,13 @@ export function lower(source: Graph, target: Target): KernelGraph {
 
 function rejectUnsupported(graph: Graph): void {
   const problems = graph.nodes
-    .filter((node) => loweringOf(node) === undefined || spatialRank(node) > 2)
+    .filter((node) => loweringOf(node) === undefined)
     .map((node) => {
-      const what = spatialRank(node) > 2 ? `${node.op} over ${spatialRank(node)} spatial dimensions` : `operator ${node.op}`;
-      return new CadnnError("E_UNSUPPORTED_OP", `${what} cannot be compiled`, { at: node.name, hint: "Replace the operator, or compute this part outside of the net." });
+      const hint = "Replace the operator, or compute this part outside of the net.";
+      return new CadnnError("E_UNSUPPORTED_OP", `operator ${node.op} cannot be compiled`, { at: node.name, hint });
     });
   throwProblems(problems, `${problems.length} nodes cannot be compiled:`);
 }
-
-const spatialRank = (node: Node): number => (/Conv|^MaxPool|^AveragePool/.test(node.op) ? (node.inputs[0]?.type.shape.length ?? 0) - 2 : 0);
 
 /** The batch size that training keeps innermost: a multiple of 4, else 1. */
 function batchOf(graph: Graph): number {

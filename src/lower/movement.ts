@@ -163,18 +163,17 @@ export function lowerDilate(ctx: LoweringContext, node: Node): void {
   copy(ctx, x.type.shape, source, source.layout.strides, 0, target, scaled, dot(starts, strides));
 }
 
-/** Sets a whole value; integers by their bits. */
+/** Sets a whole value. */
 export function fillAll(ctx: LoweringContext, target: Placed, value: number, integer = false): void {
-  const bits = integer ? (new Float32Array(new Int32Array([value]).buffer)[0] as number) : value;
   const { size, base } = target.layout;
   const chunk = 4096;
   const whole = Math.floor(size / chunk);
   const from = { buffer: target.buffer, offset: target.offset - base };
-  if (whole > 0) ctx.call(x32Fill, { planes: whole, planeStride: chunk, runs: [{ start: 0, count: 1, step: 0, length: chunk }], value: bits }, [from]);
+  if (whole > 0) ctx.call(x32Fill, { planes: whole, planeStride: chunk, runs: [{ start: 0, count: 1, step: 0, length: chunk }], value, integer }, [from]);
   if (size % chunk > 0)
     ctx.call(
       x32Fill,
-      { planes: 1, planeStride: 0, runs: [{ start: 0, count: 1, step: 0, length: size % chunk }], value: bits },
+      { planes: 1, planeStride: 0, runs: [{ start: 0, count: 1, step: 0, length: size % chunk }], value, integer },
       [{ ...from, offset: from.offset + whole * chunk }],
       { joins: whole > 0 },
     );

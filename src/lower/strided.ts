@@ -2,7 +2,7 @@ import type { Expr } from "../ir/expr.ts";
 import type { Value } from "../ir/graph.ts";
 import type { DType } from "../ir/types.ts";
 import type { NestDim } from "../kernels/nest.ts";
-import { type ElementType, f32Map } from "../kernels/wasm/f32-map.ts";
+import { type ElementType, f32Map, type MapProblem } from "../kernels/wasm/f32-map.ts";
 import { f32Reduce, type ReduceProblem } from "../kernels/wasm/f32-reduce.ts";
 import { type LoweringContext, type Placed, sortDims } from "./context.ts";
 import type { Place } from "./kernel-graph.ts";
@@ -11,7 +11,8 @@ import type { Place } from "./kernel-graph.ts";
 export interface Strided {
   readonly place: Place;
   readonly strides: readonly number[];
-  readonly type?: ElementType;
+  /** Of an output also how it is narrowed; f32 if absent. */
+  readonly type?: MapProblem["output"];
 }
 
 export const elementTypeOf = (dtype: DType): ElementType => (dtype === "float32" ? "f32" : "i32");
@@ -30,7 +31,10 @@ export function alongAxis(placed: Place, shape: readonly number[], axis: number)
 /** y[i…] = expr(inputs[i…]) over a shape. */
 export function mapStrided(ctx: LoweringContext, shape: readonly number[], expr: Expr, inputs: readonly Strided[], output: Strided, domain: ElementType = "f32"): void {
   const dims = shape.map((size, i): NestDim => ({ size, strides: [...inputs, output].map((s) => s.strides[i] as number) }));
-  ctx.call(f32Map, { dims: sortDims(dims), expr, inputs: inputs.map((s) => s.type ?? "f32"), output: output.type ?? "f32", domain }, [...inputs.map((s) => s.place), output.place]);
+  ctx.call(f32Map, { dims: sortDims(dims), expr, inputs: inputs.map((s) => (s.type ?? "f32") as ElementType), output: output.type ?? "f32", domain }, [
+    ...inputs.map((s) => s.place),
+    output.place,
+  ]);
 }
 
 /** y = after(reduce over axes of before(inputs)); the output's strides along the axes are 0. */
@@ -38,7 +42,7 @@ export function reduceStrided(
   ctx: LoweringContext,
   shape: readonly number[],
   axes: readonly number[],
-  how: Pick<ReduceProblem, "kind" | "before" | "after">,
+  how: Pick<ReduceProblem, "kind" | "before" | "after" | "integer">,
   inputs: readonly Strided[],
   output: Strided,
   macs = 0,

@@ -69,7 +69,7 @@ export const MaxPool = defineOp<MaxPoolAttrs>({
 });
 
 /** How many elements each window of a plane averages over: those of the input, or with `countIncludePad` those of the padded input. */
-function windowCounts(size: readonly number[], out: readonly number[], attrs: AveragePoolAttrs): Float64Array {
+export function windowCounts(size: readonly number[], out: readonly number[], attrs: AveragePoolAttrs): Float64Array {
   // Counting cells of the padded input is counting cells of a larger input without padding.
   const rank = size.length;
   const padded = size.map((extent, d) => extent + (attrs.pads[d] as number) + (attrs.pads[d + rank] as number));

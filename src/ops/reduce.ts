@@ -91,7 +91,7 @@ export const ReduceLogSumExp = defineOp<ReduceAttrs>({
   },
 });
 
-/** Position of the largest (`sign` 1) or smallest (−1) element along an axis. */
+/** Position of the largest (`sign` 1) or smallest (−1) element along an axis. NaN wins over all numbers, as in numpy. */
 function defineArg(name: string, sign: number): OpDef {
   return defineOp<ArgAttrs>({
     name,
@@ -110,7 +110,8 @@ function defineArg(name: string, sign: number): OpDef {
       const positions = new Float64Array(count).fill(-1);
       groups.forEach((g, i) => {
         const value = sign * (x[i] as number);
-        if (positions[g] === -1 || value > (best[g] as number) || (selectLast && value === best[g])) {
+        const nanWins = Number.isNaN(value) && !Number.isNaN(best[g]);
+        if (positions[g] === -1 || value > (best[g] as number) || nanWins || (selectLast && value === best[g])) {
           best[g] = value;
           positions[g] = Math.floor(i / stride) % extent;
         }

@@ -1,10 +1,12 @@
 import { describe, expect, test } from "vitest";
+import type { TargetName } from "../../src/artifact/manifest.ts";
 import { exportOnnx, importOnnx } from "../../src/frontend/onnx/index.ts";
 import type { Tensor } from "../../src/ir/types.ts";
 import { interpret } from "../../src/ops/interpret.ts";
 import { verify } from "../../src/ops/verify.ts";
 import { optimize } from "../../src/passes/index.ts";
 import { runOnnxruntime } from "../frontend/onnxruntime.ts";
+import { runCompiled } from "../lower/run-compiled.ts";
 import { findTestData, groups, type Runner, runGroup } from "./onnx-testdata.ts";
 
 /** By the reference semantics, or written as a file at an opset and run by onnxruntime; optimized before or not. */
@@ -15,6 +17,15 @@ const runner =
     const graph = optimized ? optimize(imported) : imported;
     verify(graph);
     const outputs = opset === undefined ? interpret(graph, feeds).outputs : new Map(Object.entries(await runOnnxruntime(exportOnnx(graph, { opset }), feeds)));
+    return graph.outputs.map(({ name }) => outputs.get(name) as Tensor);
+  };
+
+/** By generated kernels. */
+const compiled =
+  (target: TargetName): Runner =>
+  async (model, constantInputs, feeds) => {
+    const graph = importOnnx(model, { constantInputs });
+    const outputs = await runCompiled(graph, feeds, target);
     return graph.outputs.map(({ name }) => outputs.get(name) as Tensor);
   };
 
@@ -29,6 +40,8 @@ const runners: Readonly<Record<string, { readonly run: Runner; readonly except?:
   "optimizer and interpreter": { run: runner(true) },
   "writer and onnxruntime": { run: runner(false, 17), except },
   "optimizer, writer and onnxruntime": { run: runner(true, 21), except },
+  "kernels of wasm-x64-relaxed": { run: compiled("wasm-x64-relaxed") },
+  "kernels of wasm-x64-plain": { run: compiled("wasm-x64-plain") },
 };
 
 const found = findTestData();

@@ -77,6 +77,7 @@ export const i32 = {
   remU: ii(0x70),
   and: ii(0x71),
   or: ii(0x72),
+  xor: ii(0x73),
   shl: ii(0x74),
   shrS: ii(0x75),
   shrU: ii(0x76),

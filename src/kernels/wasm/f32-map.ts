@@ -1,7 +1,7 @@
 import { f32x4, type I32, i32, i32x4, type V128, v128 } from "../../codegen/wasm/code.ts";
 import type { Local } from "../../codegen/wasm/function.ts";
-import { CadnnError } from "../../errors.ts";
-import type { BinaryOp, Expr } from "../../ir/expr.ts";
+import type { Expr } from "../../ir/expr.ts";
+import { emitIntegerExpr } from "../integer-math.ts";
 import { defineKernel, type EmitContext } from "../kernel.ts";
 import { collapseDims, type NestDim, nestSize, setAddresses } from "../nest.ts";
 import { emitExpr } from "../vector-math.ts";
@@ -13,8 +13,9 @@ export interface MapProblem {
   readonly dims: readonly NestDim[];
   readonly expr: Expr;
   readonly inputs: readonly ElementType[];
-  readonly output: ElementType;
-  /** Arithmetic: `f32` converts integers on the way, `i32` takes only integers and wraps. */
+  /** Bytes (`u8`, `i8`) take an i32 each. */
+  readonly output: ElementType | "u8" | "i8";
+  /** Arithmetic: `f32` converts integers on the way, results saturate and NaN gives 0; `i32` takes integer expressions of integers and wraps. */
   readonly domain: ElementType;
 }
 
@@ -68,7 +69,7 @@ function emitRow(context: EmitContext, p: MapProblem, inner: NestDim, addresses:
   const vector = (): Local<"v128"> => {
     const inputs = p.inputs.map((type, i) => shared[i] ?? fn.let(contiguous ? load(type, addresses[i] as I32) : splat(type, addresses[i] as I32)));
     const value = emitExpr(fn, context.target, p.expr, inputs);
-    return fn.let(p.output === "i32" ? i32x4.truncSatF32x4(value) : value);
+    return fn.let(p.output === "f32" ? value : i32x4.truncSatF32x4(p.output === "i32" ? value : saturate(value, byteRanges[p.output])));
   };
   const advance = (elements: number) =>
     addresses.forEach((a, i) => {
@@ -95,6 +96,15 @@ function emitRow(context: EmitContext, p: MapProblem, inner: NestDim, addresses:
   else if (size % 4 > 0) tail(size % 4);
 }
 
+const byteRanges = { u8: [0, 255], i8: [-128, 127] } as const;
+const saturate = (value: V128, [low, high]: readonly [number, number]): V128 => f32x4.min(f32x4.max(value, f32x4.const(low)), f32x4.const(high));
+
+/** The low byte, zero- or sign-extended. */
+function wrap(value: I32, type: MapProblem["output"]): I32 {
+  if (type === "u8") return i32.and(value, i32.const(255));
+  return type === "i8" ? i32.shrS(i32.shl(value, i32.const(24)), i32.const(24)) : value;
+}
+
 const load = (type: ElementType, address: I32): V128 => (type === "i32" ? f32x4.convertI32x4(v128.load(address)) : v128.load(address));
 const splat = (type: ElementType, address: I32): V128 => (type === "i32" ? f32x4.convertI32x4(v128.load32Splat(address)) : v128.load32Splat(address));
 
@@ -103,52 +113,12 @@ function emitScalarRow(context: EmitContext, p: MapProblem, inner: NestDim, addr
   const left = fn.let(count);
   fn.while(i32.gtS(left, i32.const(0)), () => {
     const inputs = p.inputs.map((_, i) => fn.let(i32.load(addresses[i] as I32)));
-    fn.storeI32(addresses.at(-1) as I32, emitIntegerExpr(p.expr, inputs));
+    const value = fn.let(emitIntegerExpr(fn, p.expr, inputs));
+    fn.storeI32(addresses.at(-1) as I32, wrap(value, p.output));
     addresses.forEach((a, i) => {
       const step = 4 * (inner.strides[i] as number);
       if (step !== 0) fn.set(a, i32.add(a, i32.const(step)));
     });
     fn.set(left, i32.sub(left, i32.const(1)));
   });
-}
-
-const integerOps: Partial<Record<BinaryOp, (a: I32, b: I32) => I32>> = {
-  add: i32.add,
-  sub: i32.sub,
-  mul: i32.mul,
-  // Division by zero would trap: it gives 0.
-  div: (a, b) => i32.select(i32.const(0), i32.divS(a, i32.or(b, i32.eqz(b))), i32.eqz(b)),
-  min: (a, b) => i32.select(a, b, i32.ltS(a, b)),
-  max: (a, b) => i32.select(a, b, i32.gtS(a, b)),
-  lt: i32.ltS,
-  le: i32.leS,
-  gt: i32.gtS,
-  ge: i32.geS,
-  eq: i32.eq,
-  ne: i32.ne,
-};
-
-function emitIntegerExpr(expr: Expr, inputs: readonly I32[]): I32 {
-  const go = (x: Expr) => emitIntegerExpr(x, inputs);
-  switch (expr.kind) {
-    case "number":
-      return i32.const(expr.value);
-    case "input":
-      return inputs[expr.index] as I32;
-    case "select":
-      return i32.select(go(expr.a), go(expr.b), i32.ne(go(expr.condition), i32.const(0)));
-    case "binary": {
-      const op = integerOps[expr.op];
-      if (op === undefined) throw new CadnnError("E_UNSUPPORTED_TYPE", `${expr.op} of integers cannot be compiled`);
-      return op(go(expr.a), go(expr.b));
-    }
-    case "unary": {
-      const a = go(expr.a);
-      if (expr.op === "neg") return i32.sub(i32.const(0), a);
-      if (expr.op === "abs") return i32.select(i32.sub(i32.const(0), a), a, i32.ltS(a, i32.const(0)));
-      if (expr.op === "sign") return i32.sub(i32.gtS(a, i32.const(0)), i32.ltS(a, i32.const(0)));
-      if (["floor", "ceil", "round", "trunc"].includes(expr.op)) return a;
-      throw new CadnnError("E_UNSUPPORTED_TYPE", `${expr.op} of integers cannot be compiled`);
-    }
-  }
 }

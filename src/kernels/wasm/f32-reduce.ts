@@ -1,8 +1,9 @@
 import { type F32, f32, f32x4, type I32, i32, type V128, v128 } from "../../codegen/wasm/code.ts";
 import type { Local } from "../../codegen/wasm/function.ts";
-import type { Expr } from "../../ir/expr.ts";
+import { type Expr, e } from "../../ir/expr.ts";
+import { emitIntegerExpr } from "../integer-math.ts";
 import { defineKernel, type EmitContext } from "../kernel.ts";
-import { collapseDims, type NestDim, nestSize, setAddresses } from "../nest.ts";
+import { collapseDims, type NestDim, nestSize, setAddresses, walkNest } from "../nest.ts";
 import { emitExpr } from "../vector-math.ts";
 
 /**
@@ -17,6 +18,8 @@ export interface ReduceProblem {
   readonly before: Expr;
   /** Of input 0, the reduced value. */
   readonly after: Expr;
+  /** Whether elements are 32-bit integers, and both expressions of such. */
+  readonly integer?: boolean;
 }
 
 export interface ReduceChoice {
@@ -29,6 +32,7 @@ export const f32Reduce = defineKernel<ReduceProblem, ReduceChoice>({
   backend: "wasm",
   operands: (p) => [...Array.from({ length: p.inputs }, (_, i) => `x${i}`), "y"],
   choices(p) {
+    if (p.integer === true) return [{ direction: "scalar" }];
     const { kept, reduced } = normalized(p);
     const out: ReduceChoice[] = [];
     const innerKept = kept.at(-1) as NestDim;
@@ -82,6 +86,10 @@ export const f32Reduce = defineKernel<ReduceProblem, ReduceChoice>({
     }
     fn.for(index, end, 1, () => {
       setAddresses(fn, kept, index, bases, addresses);
+      if (p.integer === true) {
+        fn.storeI32(addresses.at(-1) as I32, emitInteger(context, p, reduced, addresses));
+        return;
+      }
       const value = choice.direction === "along" ? emitAlong(context, p, reduced, addresses) : emitScalar(context, p, reduced, addresses);
       const result = fn.let(emitExpr(fn, context.target, p.after, [value]));
       fn.storeLanes(addresses.at(-1) as I32, result, 1);
@@ -96,34 +104,16 @@ function normalized(p: ReduceProblem): { readonly kept: NestDim[]; readonly redu
   return { kept: collapseDims(p.kept, p.inputs + 1), reduced: collapseDims(p.reduced, p.inputs + 1) };
 }
 
+const integerStart: Readonly<Record<ReduceProblem["kind"], number>> = { sum: 0, max: -(2 ** 31), min: 2 ** 31 - 1, prod: 1 };
+const combineExpr = { sum: e.add, max: e.max, min: e.min, prod: e.mul } as const;
 const start: Readonly<Record<ReduceProblem["kind"], number>> = { sum: 0, max: Number.NEGATIVE_INFINITY, min: Number.POSITIVE_INFINITY, prod: 1 };
 const vectorCombine = { sum: f32x4.add, max: f32x4.max, min: f32x4.min, prod: f32x4.mul } as const;
 const scalarCombine = { sum: f32.add, max: f32.max, min: f32.min, prod: f32.mul } as const;
 
-/** Runs `body` at every position of the dims, with addresses that walk them. */
-function emitNest(context: EmitContext, dims: readonly NestDim[], addresses: readonly Local<"i32">[], body: (addresses: readonly Local<"i32">[]) => void): void {
-  const { fn } = context;
-  const [dim, ...rest] = dims;
-  if (dim === undefined) return body(addresses);
-  const here = addresses.map((a) => fn.let(a));
-  const left = fn.let(i32.const(dim.size));
-  fn.doWhile(
-    () => {
-      emitNest(context, rest, here, body);
-      here.forEach((a, i) => {
-        const step = 4 * (dim.strides[i] as number);
-        if (step !== 0) fn.set(a, i32.add(a, i32.const(step)));
-      });
-      fn.set(left, i32.sub(left, i32.const(1)));
-    },
-    () => left,
-  );
-}
-
 function emitAcross(context: EmitContext, p: ReduceProblem, reduced: readonly NestDim[], inner: NestDim, addresses: readonly Local<"i32">[]): Local<"v128"> {
   const { fn, target } = context;
   const acc = fn.let(f32x4.const(start[p.kind]) as V128);
-  emitNest(context, reduced, addresses.slice(0, p.inputs), (at) => {
+  walkNest(fn, reduced, addresses.slice(0, p.inputs), (at) => {
     const inputs = at.map((a, i) => fn.let(inner.strides[i] === 0 ? v128.load32Splat(a) : v128.load(a)));
     fn.set(acc, vectorCombine[p.kind](acc, emitExpr(fn, target, p.before, inputs)));
   });
@@ -136,7 +126,7 @@ function emitAlong(context: EmitContext, p: ReduceProblem, reduced: readonly Nes
   const unroll = inner.size >= 16 ? 4 : 1;
   const acc = Array.from({ length: unroll }, () => fn.let(f32x4.const(start[p.kind]) as V128));
   const scalar = fn.let(f32.const(start[p.kind]));
-  emitNest(context, reduced.slice(0, -1), addresses.slice(0, p.inputs), (outer) => {
+  walkNest(fn, reduced.slice(0, -1), addresses.slice(0, p.inputs), (outer) => {
     const at = outer.map((a) => fn.let(a));
     const left = fn.let(i32.const(Math.floor(inner.size / (4 * unroll))));
     fn.doWhile(
@@ -167,9 +157,22 @@ function emitAlong(context: EmitContext, p: ReduceProblem, reduced: readonly Nes
 function emitScalar(context: EmitContext, p: ReduceProblem, reduced: readonly NestDim[], addresses: readonly Local<"i32">[]): V128 {
   const { fn, target } = context;
   const acc = fn.let(f32.const(start[p.kind]));
-  emitNest(context, reduced, addresses.slice(0, p.inputs), (at) => {
+  walkNest(fn, reduced, addresses.slice(0, p.inputs), (at) => {
     const inputs = at.map((a) => fn.let(v128.load32Splat(a)));
     fn.set(acc, scalarCombine[p.kind](acc, f32x4.extract(emitExpr(fn, target, p.before, inputs), 0)));
   });
   return f32x4.splat(acc);
+}
+
+function emitInteger({ fn }: EmitContext, p: ReduceProblem, reduced: readonly NestDim[], addresses: readonly Local<"i32">[]): I32 {
+  const acc = fn.let(i32.const(integerStart[p.kind]));
+  walkNest(fn, reduced, addresses.slice(0, p.inputs), (at) => {
+    const value = emitIntegerExpr(
+      fn,
+      p.before,
+      at.map((a) => fn.let(i32.load(a))),
+    );
+    fn.set(acc, emitIntegerExpr(fn, combineExpr[p.kind](e.input(0), e.input(1)), [acc, fn.let(value)]));
+  });
+  return fn.let(emitIntegerExpr(fn, p.after, [acc]));
 }
