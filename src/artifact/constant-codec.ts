@@ -20,9 +20,13 @@ export function encodeConstant(data: ConstantData, dtype: RecordDType): EncodedC
   const dense = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   if (dtype === "float32") {
     const bits = new Uint32Array(data.buffer, data.byteOffset, data.length);
-    const gaps = zerosBefore(bits);
-    const gapBits = bestGapBits(gaps);
-    if (sparseBytes(gaps, gapBits) < dense.byteLength) return { encoding: { kind: "sparse", gapBits, count: gaps.length }, bytes: encodeSparse(bits, gaps, gapBits) };
+    const count = countNonZeros(bits);
+    // A non-zero takes a word and at least one bit, so that most dense constants need no closer look.
+    if (sparseBytes(count, [], 1) < dense.byteLength) {
+      const gaps = zerosBefore(bits, count);
+      const { gapBits, size } = bestGapBits(count, histogram(gaps));
+      if (size < dense.byteLength) return { encoding: { kind: "sparse", gapBits, count }, bytes: encodeSparse(bits, gaps, gapBits, size) };
+    }
   }
   return { encoding: { kind: "dense" }, bytes: dense.slice() };
 }
@@ -58,26 +62,35 @@ export function decodeConstant(record: Pick<ConstantRecord, "name" | "dtype" | "
   return new Float32Array(values.buffer);
 }
 
-/** Bytes of the sparse form: the values, then whole words of fields. A gap z takes ⌊z / (2^gapBits − 1)⌋ + 1 fields. */
-function sparseBytes(gaps: Uint32Array, gapBits: number): number {
+/** Bytes of the sparse form: the values, then whole words of fields. A gap z takes ⌊z / (2^gapBits − 1)⌋ + 1 fields; `gaps[z]` counts those of length z. */
+function sparseBytes(count: number, gaps: ArrayLike<number>, gapBits: number): number {
   const more = 2 ** gapBits - 1;
-  let fields = gaps.length;
-  for (const gap of gaps) fields += Math.floor(gap / more);
-  return gaps.length * 4 + Math.ceil((fields * gapBits) / 32) * 4;
+  let fields = count;
+  for (let z = more; z < gaps.length; z++) fields += (gaps[z] as number) * Math.floor(z / more);
+  return count * 4 + Math.ceil((fields * gapBits) / 32) * 4;
 }
 
 /** The smallest form; among equals the widest fields, as they are the fewest to read. */
-function bestGapBits(gaps: Uint32Array): number {
-  let best = 8;
-  for (let bits = 7, smallest = sparseBytes(gaps, 8); bits >= 1; bits--) {
-    const size = sparseBytes(gaps, bits);
-    if (size < smallest) [best, smallest] = [bits, size];
+function bestGapBits(count: number, gaps: Uint32Array): { readonly gapBits: number; readonly size: number } {
+  let best = { gapBits: 8, size: sparseBytes(count, gaps, 8) };
+  for (let gapBits = 7; gapBits >= 1; gapBits--) {
+    const size = sparseBytes(count, gaps, gapBits);
+    if (size < best.size) best = { gapBits, size };
   }
   return best;
 }
 
-function encodeSparse(bits: Uint32Array, gaps: Uint32Array, gapBits: number): Uint8Array {
-  const bytes = new Uint8Array(sparseBytes(gaps, gapBits));
+function histogram(values: Uint32Array): Uint32Array {
+  const counts = new Uint32Array(1 + values.reduce((a, b) => Math.max(a, b), 0));
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number;
+    counts[value] = (counts[value] as number) + 1;
+  }
+  return counts;
+}
+
+function encodeSparse(bits: Uint32Array, gaps: Uint32Array, gapBits: number, size: number): Uint8Array {
+  const bytes = new Uint8Array(size);
   const values = new DataView(bytes.buffer);
   const fields = bytes.subarray(gaps.length * 4);
   const more = 2 ** gapBits - 1;
@@ -107,18 +120,26 @@ function readField(fields: Uint8Array, bit: number, gapBits: number): number {
   return (((fields[byte] as number) | ((fields[byte + 1] ?? 0) << 8)) >> (bit & 7)) & (2 ** gapBits - 1);
 }
 
-/** For each element that is neither 0 nor −0: the number of zeros since the one before. */
-function zerosBefore(bits: Uint32Array): Uint32Array {
+const isZero = (bits: number): boolean => (bits & 0x7fffffff) === 0;
+
+/** Elements that are neither 0 nor −0. */
+function countNonZeros(bits: Uint32Array): number {
   let count = 0;
-  for (const b of bits) if ((b & 0x7fffffff) !== 0) count++;
+  for (let i = 0; i < bits.length; i++) if (!isZero(bits[i] as number)) count++;
+  return count;
+}
+
+/** For each of the `count` elements that are neither 0 nor −0: the number of zeros since the one before. */
+function zerosBefore(bits: Uint32Array, count: number): Uint32Array {
   const gaps = new Uint32Array(count);
   let gap = 0;
   let next = 0;
-  for (const b of bits) {
-    if ((b & 0x7fffffff) !== 0) {
+  for (let i = 0; i < bits.length; i++) {
+    if (isZero(bits[i] as number)) gap++;
+    else {
       gaps[next++] = gap;
       gap = 0;
-    } else gap++;
+    }
   }
   return gaps;
 }
