@@ -8,6 +8,7 @@ import type { Region } from "../kernels/region.ts";
 import { f32Gemm, type GemmProblem } from "../kernels/wasm/f32-gemm.ts";
 import { f32Spmm, type SpmmProblem, spmmStreamBytes } from "../kernels/wasm/f32-spmm.ts";
 import { f32Window, type WindowProblem } from "../kernels/wasm/f32-window.ts";
+import { x32Copy } from "../kernels/wasm/x32-copy.ts";
 import type { LoweringContext, Placed } from "./context.ts";
 import type { Place } from "./kernel-graph.ts";
 import { type Layout, linear, paddedPlanes, roundUp, samePlaces } from "./layout.ts";
@@ -73,7 +74,7 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
     channels: perGroup,
     channelStride: input.layout.strides[1] as number,
     taps,
-    weights: isConstant(w) ? ({ kind: "packed" } as const) : ({ kind: "strided", row: perFilter, channel: taps.length, taps: taps.map((_, t) => t) } as const),
+    weights: { kind: "packed" } as const,
     bias: conv.b !== undefined,
   };
   const plan = choosePlan(ctx, conv, shared, input.layout, inLayout, lanes, oh, ow, counts !== undefined);
@@ -161,12 +162,38 @@ function emitGemm(
   const depth = problem.channels * problem.taps.length;
   const weights: Place = isConstant(w)
     ? { buffer: ctx.weights(groupOf(w, g, group), { kind: "pack", m: problem.m, depth, filters: best.choice.filters }, problem.m * depth * 4), offset: 0 }
-    : shifted(ctx.read(w, linear(w.type.shape)), g * problem.m * depth);
+    : packNow(ctx, w, g * problem.m * depth, problem.m, depth, best.choice.filters);
   const table = problem.taps.length > 1 ? [ctx.table(problem.taps.map((t) => 4 * t))] : [];
   ctx.call(f32Gemm, problem, [source, weights, ...table, ...rest], { ...extra, choice: best.choice });
 }
 
 const shifted = ({ buffer, offset }: Place, elements: number): Place => ({ buffer, offset: offset + elements });
+
+/** Brings weights that change between runs, row-major, into the form of `GemmWeights` "packed". */
+function packNow(ctx: LoweringContext, w: Value, first: number, m: number, depth: number, filters: number): Place {
+  const source = ctx.read(w, linear(w.type.shape));
+  const packed = { buffer: ctx.buffer(`${w.name}.packed`, m * depth), offset: 0 };
+  const blocks = Math.floor(m / filters);
+  const copy = (row: number, count: number, width: number, joins: boolean) => {
+    const dims = [
+      { size: count, strides: [width * depth, width * depth] },
+      { size: depth, strides: [1, width] },
+      { size: width, strides: [depth, 1] },
+    ];
+    ctx.call(
+      x32Copy,
+      { dims },
+      [
+        { buffer: source.buffer, offset: source.offset + first + row * depth },
+        { buffer: packed.buffer, offset: row * depth },
+      ],
+      { joins },
+    );
+  };
+  if (blocks > 0) copy(0, blocks, filters, false);
+  if (m % filters > 0) copy(blocks * filters, 1, m % filters, blocks > 0);
+  return packed;
+}
 
 function emitSparse(
   ctx: LoweringContext,

@@ -3,6 +3,7 @@ import { type Expr, e, substitute } from "../ir/expr.ts";
 import { type ConstantValue, isConstant, type Node, type Value } from "../ir/graph.ts";
 import { elementCount } from "../ir/types.ts";
 import { bestChoice } from "../kernels/kernel.ts";
+import { f32Correlate } from "../kernels/wasm/f32-correlate.ts";
 import { f32Gemm, type GemmProblem } from "../kernels/wasm/f32-gemm.ts";
 import { f32Matvec } from "../kernels/wasm/f32-matvec.ts";
 import { spmmStreamBytes } from "../kernels/wasm/f32-spmm.ts";
@@ -118,6 +119,11 @@ function emitProduct(ctx: LoweringContext, a: Operand, b: Operand, y: Operand, r
   };
   if (y.inner === 1 && b.inner === 1 && columns >= 4 && bias === undefined) return gemm(rows, a, a.outer, a.inner, b, b.outer, y.outer, columns);
   if (y.outer === 1 && a.outer === 1 && rows >= 4) return gemm(columns, b, b.inner, b.outer, a, a.inner, y.inner, rows);
+  if (a.inner === 1 && b.outer === 1 && k % 4 === 0 && y.inner === 1 && y.outer === columns && bias === undefined && activation.kind === "none") {
+    const problem = { m: rows, channels: columns, taps: [0], h: 1, w: k, xPitch: 0, dyPitch: 0, xStride: b.inner, dyStride: a.outer };
+    ctx.call(f32Correlate, problem, [b.placed, a.placed, y.placed], { macs: rows * columns * k });
+    return;
+  }
   const shape = [rows, columns, k];
   const output: Strided = { place: y.placed, strides: [y.outer, y.inner, 0] };
   const left: Strided = { place: a.placed, strides: [a.outer, 0, a.inner] };
