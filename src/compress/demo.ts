@@ -60,7 +60,7 @@ export interface DemoResult {
 const batch = 32;
 const denseEpochs = 6;
 const admmEpochs = 4;
-const retrainEpochs = 5;
+const retrainEpochs = 10;
 const allEpochs = denseEpochs + admmEpochs + retrainEpochs;
 
 /**
