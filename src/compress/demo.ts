@@ -74,7 +74,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const { train: digits, heldOut } = split(options.data, 0.2, seed);
   const varied = augment(digits, { shift: 1, fill: digitBlack });
   const report = (stage: DemoProgress["stage"], epochsBefore: number, epochs: number) => (training: TrainingProgress) =>
-    options.observer?.({ stage, done: (0.98 * (epochsBefore + (epochs * training.step) / training.steps)) / allEpochs, training });
+    options.observer?.({ stage, done: 0.98 * ((epochsBefore + (epochs * training.step) / training.steps) / allEpochs), training });
 
   const dense = await train(zooGraph("lenet5", { seed }), varied, {
     epochs: denseEpochs,
