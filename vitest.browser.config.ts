@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { playwright } from "@vitest/browser-playwright";
 import { build } from "esbuild";
 import { defineConfig } from "vitest/config";
@@ -16,8 +18,12 @@ async function bundleRuntime(): Promise<string> {
   return result.outputFiles[0]?.text ?? "";
 }
 
+/** Real data, where a checkout has it beside it. */
+const shared = resolve(import.meta.dirname, "../shared/data");
+const dataFolder = (): string | null => (existsSync(shared) ? shared : null);
+
 const project = (name: string, headers: Record<string, string>) => ({
-  server: { headers },
+  server: { headers, fs: { allow: [import.meta.dirname, shared] } },
   test: {
     name,
     provide: { isolated: name === "isolated" },
@@ -28,7 +34,7 @@ const project = (name: string, headers: Record<string, string>) => ({
       enabled: true,
       headless: true,
       screenshotFailures: false,
-      commands: { bundleRuntime },
+      commands: { bundleRuntime, dataFolder },
       provider: playwright({ launchOptions }),
       instances: [{ browser: "chromium" as const }],
     },

@@ -10,6 +10,7 @@ declare module "vitest/browser" {
   interface BrowserCommands {
     /** `cadnn/runtime` as a production build has it: one minified module. */
     bundleRuntime(): Promise<string>;
+    dataFolder(): Promise<string | null>;
   }
 }
 
