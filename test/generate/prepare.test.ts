@@ -1,0 +1,133 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { decodeConstant, encodeConstant } from "../../src/artifact/constant-codec.ts";
+import type { ConstantEncoding } from "../../src/artifact/manifest.ts";
+import { i32Params, ModuleBuilder } from "../../src/codegen/wasm/module.ts";
+import { emitPrepare } from "../../src/generate/prepare.ts";
+import { spmmStreamBytes } from "../../src/kernels/wasm/f32-spmm.ts";
+import type { PrepareSpec, StoredConstant } from "../../src/lower/kernel-graph.ts";
+import { noise } from "../kernels/problems.ts";
+import { packed, prune, stream } from "../kernels/weights.ts";
+
+type Stored = Pick<StoredConstant, "encoding" | "bytes">;
+
+/** The sparse encoding at any width of its gaps: values, then gaps in fields of `gapBits`, all ones meaning "that many more". */
+function sparse(data: Float32Array, gapBits: number): Stored {
+  const bits = new Uint32Array(data.buffer, data.byteOffset, data.length);
+  const values: number[] = [];
+  const fields: boolean[] = [];
+  const more = 2 ** gapBits - 1;
+  const push = (field: number) => {
+    for (let b = 0; b < gapBits; b++) fields.push(((field >> b) & 1) === 1);
+  };
+  let gap = 0;
+  for (const word of bits) {
+    if (word << 1 === 0) {
+      gap++;
+      continue;
+    }
+    values.push(word);
+    for (; gap >= more; gap -= more) push(more);
+    push(gap);
+    gap = 0;
+  }
+  const words = new Uint32Array(values.length + Math.ceil(fields.length / 32));
+  words.set(values);
+  fields.forEach((set, i) => {
+    if (set) words[values.length + (i >> 5)] = ((words[values.length + (i >> 5)] as number) | (1 << (i & 31))) >>> 0;
+  });
+  const encoding: ConstantEncoding = { kind: "sparse", gapBits, count: values.length };
+  const bytes = new Uint8Array(words.buffer);
+  expect(decodeConstant({ name: "w", dtype: "float32", shape: [data.length], encoding }, bytes)).toEqual(data);
+  return { encoding, bytes };
+}
+
+const encodings = (data: Float32Array): Stored[] => [
+  { encoding: { kind: "dense" }, bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) },
+  ...Array.from({ length: 8 }, (_, i) => sparse(data, i + 1)),
+  encodeConstant(data, "float32"),
+];
+
+const canary = 0x5a5a5a5a;
+
+/** Runs the generated function for every encoding; it must leave exactly `wanted` at its destination. */
+function check(data: Float32Array, shape: readonly number[], spec: PrepareSpec, wanted: Int32Array): void {
+  const stored = encodings(data);
+  const builder = new ModuleBuilder();
+  stored.forEach((s, i) => {
+    const constant: StoredConstant = { name: "w", dtype: "float32", shape, ...s };
+    builder.export(
+      String(i),
+      builder.function(i32Params(2), (fn) => emitPrepare(fn, constant, spec, fn.param(0), fn.param(1))),
+    );
+  });
+  const staging = 64 + wanted.byteLength + 64;
+  const pages = Math.ceil((staging + data.length * 5 + 64) / 65536) + 1;
+  const { bytes, sharedFlagOffset } = builder.finish({ import: ["m", "memory"], pages });
+  bytes[sharedFlagOffset] = 1;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { m: { memory } });
+  const words = new Int32Array(memory.buffer);
+  stored.forEach((s, i) => {
+    words.fill(canary);
+    new Uint8Array(memory.buffer, staging).set(s.bytes);
+    (exports[String(i)] as (from: number, to: number) => void)(staging, 64);
+    const what = JSON.stringify(s.encoding);
+    expect(words.slice(16, 16 + wanted.length), what).toEqual(wanted);
+    expect(words.slice(0, 16).every((w) => w === canary) && words.slice(16 + wanted.length, staging / 4).every((w) => w === canary), what).toBe(true);
+  });
+}
+
+const words = (data: Float32Array) => new Int32Array(data.buffer, data.byteOffset, data.length);
+
+const weights = fc
+  .record({
+    m: fc.constantFrom(5, 7, 1, 2, 3, 4, 11),
+    channels: fc.constantFrom(3, 5, 1, 2, 40),
+    taps: fc.constantFrom([0], [5], [0, 1, 2, 20, 21, 22, 40, 41, 42], [7, 3, 1]),
+    zeros: fc.constantFrom(0.5, 0.9, 0.99, 0, 1),
+    emptyRows: fc.uniqueArray(fc.integer({ min: 0, max: 10 }), { maxLength: 4 }),
+    seed: fc.integer({ min: 1, max: 1 << 30 }),
+  })
+  .map(({ m, channels, taps, zeros, emptyRows, seed }) => {
+    const depth = channels * taps.length;
+    return { m, channels, depth, taps, w: prune(noise(seed, "w", m * depth), depth, zeros, emptyRows) };
+  });
+
+describe("prepare", () => {
+  test("expand gives the dense row-major elements", () => {
+    fc.assert(
+      fc.property(weights, ({ m, depth, w }) => check(w, [m, depth], { kind: "expand" }, words(w))),
+      { numRuns: 25 },
+    );
+  });
+
+  test("pack gives blocks of filters, the last one narrower", () => {
+    fc.assert(
+      fc.property(weights, fc.constantFrom(4, 1, 2, 3, 5, 6, 8), ({ m, depth, w }, filters) =>
+        check(w, [m, depth], { kind: "pack", m, depth, filters }, words(packed(w, m, depth, filters))),
+      ),
+      { numRuns: 25 },
+    );
+  });
+
+  test("stream gives the rows of f32-spmm, empty rows and nets without any weight among them", () => {
+    fc.assert(
+      fc.property(weights, fc.constantFrom<1 | 4>(1, 4), fc.constantFrom(100, 49, 1000), ({ m, depth, taps, w }, group, channelStride) => {
+        const offsetOf = (k: number) => Math.floor(k / taps.length) * channelStride + (taps[k % taps.length] as number);
+        const wanted = stream(w, m, depth, group, offsetOf);
+        const counts = Array.from({ length: m }, (_, row) => w.slice(row * depth, (row + 1) * depth).filter((v) => v !== 0).length);
+        expect(wanted.byteLength).toBe(spmmStreamBytes(counts, group));
+        // Words that round the header up to 16 bytes are not written.
+        wanted.fill(canary, m + 1, (wanted[0] as number) / 4);
+        check(w, [m, depth], { kind: "stream", m, depth, group, channelStride, taps }, wanted);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("keeps bits: NaN, subnormals, and −0 only where it is stored densely", () => {
+    const w = Float32Array.of(0, Number.NaN, 2 ** -149, 0, Number.NEGATIVE_INFINITY, 0, 0, -1);
+    check(w, [8], { kind: "expand" }, words(w));
+  });
+});
