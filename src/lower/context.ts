@@ -168,12 +168,12 @@ export class LoweringContext {
     return buffer;
   }
 
-  /** A resident table of integers; equal tables are one. */
-  table(numbers: readonly number[]): Place {
-    const key = numbers.join(",");
+  /** A resident table of numbers; equal tables are one. */
+  table(numbers: readonly number[], dtype: "float32" | "int32" = "int32"): Place {
+    const key = `${dtype}(${numbers.map((v) => (Object.is(v, -0) ? "-0" : v)).join(",")})`;
     let value = tables.get(key);
     if (value === undefined) {
-      value = { kind: "constant", name: `offsets(${key})`, type: { dtype: "int32", shape: [numbers.length] }, data: Int32Array.from(numbers) };
+      value = { kind: "constant", name: key, type: { dtype, shape: [numbers.length] }, data: dtype === "int32" ? Int32Array.from(numbers) : Float32Array.from(numbers) };
       tables.set(key, value);
     }
     return { buffer: this.weights(value, { kind: "expand" }, numbers.length * 4), offset: 0 };

@@ -3,7 +3,6 @@ import type { Node, Value } from "../ir/graph.ts";
 import { elementCount } from "../ir/types.ts";
 import type { NestDim } from "../kernels/nest.ts";
 import { x32Copy } from "../kernels/wasm/x32-copy.ts";
-import { x32Fill } from "../kernels/wasm/x32-fill.ts";
 import { x32Gather } from "../kernels/wasm/x32-gather.ts";
 import { type LoweringContext, type Placed, sortDims } from "./context.ts";
 import { linear, samePlaces } from "./layout.ts";
@@ -136,7 +135,7 @@ export function lowerPad(ctx: LoweringContext, node: Node): void {
   const pads = node.attrs.pads as readonly number[];
   const source = ctx.readAny(x);
   const target = ctx.write(y);
-  fillAll(ctx, target, (node.attrs.value as number | undefined) ?? 0, x.type.dtype !== "float32");
+  fill(ctx, y.type.shape, target, (node.attrs.value as number | undefined) ?? 0, x.type.dtype === "float32" ? "float32" : "int32");
   const rank = x.type.shape.length;
   const begin = pads.slice(0, rank);
   const size = x.type.shape.map((d, i) => d + Math.min(0, begin[i] as number) + Math.min(0, pads[i + rank] as number));
@@ -158,25 +157,16 @@ export function lowerDilate(ctx: LoweringContext, node: Node): void {
   const target = ctx.write(node.outputs[0] as Value);
   const { starts, steps } = node.attrs as { starts: readonly number[]; steps: readonly number[] };
   const { strides } = target.layout;
-  fillAll(ctx, target, 0);
+  fill(ctx, (node.outputs[0] as Value).type.shape, target, 0);
   const scaled = strides.map((s, i) => s * (steps[i] as number));
   copy(ctx, x.type.shape, source, source.layout.strides, 0, target, scaled, dot(starts, strides));
 }
 
-/** Sets a whole value. */
-export function fillAll(ctx: LoweringContext, target: Placed, value: number, integer = false): void {
-  const { size, base } = target.layout;
-  const chunk = 4096;
-  const whole = Math.floor(size / chunk);
-  const from = { buffer: target.buffer, offset: target.offset - base };
-  if (whole > 0) ctx.call(x32Fill, { planes: whole, planeStride: chunk, runs: [{ start: 0, count: 1, step: 0, length: chunk }], value, integer }, [from]);
-  if (size % chunk > 0)
-    ctx.call(
-      x32Fill,
-      { planes: 1, planeStride: 0, runs: [{ start: 0, count: 1, step: 0, length: size % chunk }], value, integer },
-      [{ ...from, offset: from.offset + whole * chunk }],
-      { joins: whole > 0 },
-    );
+/** Sets every element of a shape to one value. */
+export function fill(ctx: LoweringContext, shape: readonly number[], target: Placed, value: number, dtype: "float32" | "int32" = "float32"): void {
+  const source = { ...ctx.table([value], dtype), layout: linear([1]) };
+  const still = shape.map(() => 0);
+  copy(ctx, shape, source, still, 0, target, target.layout.strides, 0, true);
 }
 
 export function lowerGather(ctx: LoweringContext, node: Node): void {

@@ -5,7 +5,7 @@ import { f32MaxPoolGrad } from "../kernels/wasm/f32-max-pool-grad.ts";
 import type { LoweringContext, Placed } from "./context.ts";
 import type { Place } from "./kernel-graph.ts";
 import { linear, paddedPlanes } from "./layout.ts";
-import { fillAll } from "./movement.ts";
+import { fill } from "./movement.ts";
 import { reachedPads, windowLayout, windowOf, windowTaps } from "./window-layout.ts";
 
 const corner = (placed: Placed): Place => ({ buffer: placed.buffer, offset: placed.offset - placed.layout.base });
@@ -71,7 +71,8 @@ export function lowerMaxPoolGrad(ctx: LoweringContext, node: Node): void {
   const plain = window.pads.every((p) => p === 0);
   const source = plain ? ctx.readAny(x) : ctx.read(x, layout);
   const target = plain ? ctx.write(dx, ctx.compactLayout(dx)) : { buffer: ctx.buffer(`${dx.name}~`, layout.size), offset: layout.base, layout };
-  fillAll(ctx, target, 0);
+  if (plain) fill(ctx, dx.type.shape, target, 0);
+  else fill(ctx, [layout.size], { buffer: target.buffer, offset: 0, layout: linear([layout.size]) }, 0);
   const sameStrides = (a: Placed, b: Placed) => [1, 2].every((i) => a.layout.strides[i] === b.layout.strides[i]);
   invariant(sameStrides(source, target), "gradient of max pooling lies otherwise than its input");
   const out = ctx.readAny(y);

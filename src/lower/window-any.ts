@@ -7,7 +7,7 @@ import { f32Arg } from "../kernels/wasm/f32-arg.ts";
 import { type LoweringContext, type Placed, sortDims } from "./context.ts";
 import type { Place } from "./kernel-graph.ts";
 import { linear } from "./layout.ts";
-import { fillAll } from "./movement.ts";
+import { fill } from "./movement.ts";
 import { alongAxis, here, mapStrided, reduceStrided, type Strided, there } from "./strided.ts";
 
 /** Windows over any number of dimensions, as reductions over strided views of padded planes: always right, never fast. */
@@ -35,7 +35,7 @@ function padded(ctx: LoweringContext, x: Value, { kernel, strides, dilations, pa
   if (total.every((t, i) => t === size[i])) return plain;
   const layout = linear([...x.type.shape.slice(0, 2), ...total]);
   const placed = { buffer: ctx.buffer(`${x.name}+`, layout.size), offset: 0, layout };
-  fillAll(ctx, placed, value);
+  fill(ctx, [layout.size], { ...placed, layout: linear([layout.size]) }, value);
   const corner = begin.reduce((sum, b, i) => sum + b * (layout.strides[i + 2] as number), 0);
   ctx.copyInto(x.type.shape, plain, { ...placed, offset: corner }, false);
   return placed;

@@ -30,14 +30,15 @@ export const x32Copy = defineKernel<CopyProblem, CopyChoice>({
     const left = fn.local("i32");
     const move = (lanes: number) => {
       if (lanes === 4 && xStride === 1) fn.store(y, v128.load(x));
+      else if (lanes === 4 && xStride === 0) fn.store(y, v128.load32Splat(x));
       else if (lanes === 4) fn.store(y, v128.shuffle(v128.load(x), v128.load(x, 12), [0, 2, 5, 7]));
       else fn.storeI32(y, i32.load(x));
-      fn.set(x, i32.add(x, i32.const(4 * lanes * xStride)));
+      if (xStride !== 0) fn.set(x, i32.add(x, i32.const(4 * lanes * xStride)));
       fn.set(y, i32.add(y, i32.const(4 * lanes * yStride)));
       fn.set(left, i32.sub(left, i32.const(lanes)));
     };
     const row = () => {
-      if (yStride === 1 && (xStride === 1 || xStride === 2)) fn.while(i32.geS(left, i32.const(4)), () => move(4));
+      if (yStride === 1 && xStride >= 0 && xStride <= 2) fn.while(i32.geS(left, i32.const(4)), () => move(4));
       fn.while(i32.gtS(left, i32.const(0)), () => move(1));
     };
     if (dims.length === 1) {

@@ -1,4 +1,4 @@
-import { f32, type I32, i32 } from "../../codegen/wasm/code.ts";
+import { f32, i32 } from "../../codegen/wasm/code.ts";
 import { defineKernel } from "../kernel.ts";
 
 /** Sets runs of elements in each of many planes to one value: the padding around planes. */
@@ -8,8 +8,6 @@ export interface FillProblem {
   /** `count` runs of `length` elements, `step` apart. */
   readonly runs: readonly { readonly start: number; readonly count: number; readonly step: number; readonly length: number }[];
   readonly value: number;
-  /** Whether elements are 32-bit integers. */
-  readonly integer?: boolean;
 }
 
 export type FillChoice = Record<string, never>;
@@ -26,17 +24,17 @@ export const x32Fill = defineKernel<FillProblem, FillChoice>({
     const base = fn.let(i32.add(operand("y"), i32.mul(begin, i32.const(4 * p.planeStride))));
     const y = fn.local("i32");
     const left = fn.local("i32");
-    const store = (at: I32, offset = 0) => (p.integer === true ? fn.storeI32(at, i32.const(p.value), offset) : fn.storeF32(at, f32.const(p.value), offset));
+    const value = f32.const(p.value);
     fn.for(plane, end, 1, () => {
       for (const run of p.runs) {
         fn.set(y, i32.add(base, i32.const(4 * run.start)));
         fn.set(left, i32.const(run.count));
         const once = () => {
-          if (run.length <= 4) for (let i = 0; i < run.length; i++) store(y, 4 * i);
+          if (run.length <= 4) for (let i = 0; i < run.length; i++) fn.storeF32(y, value, 4 * i);
           else {
             const at = fn.let(y);
             fn.while(i32.ltS(at, i32.add(y, i32.const(4 * run.length))), () => {
-              store(at);
+              fn.storeF32(at, value);
               fn.set(at, i32.add(at, i32.const(4)));
             });
           }
