@@ -39,7 +39,9 @@ export const f32Window = defineKernel<WindowProblem, WindowChoice>({
     const loads = new Set(loadPlan(p, tile).map((l) => l.offset)).size;
     const vectors = tile.rows * tile.vectors;
     const resident = p.kind === "depthwise" ? p.taps.length : 0;
-    const spill = Math.max(0, resident + vectors + 1 - target.vectorRegisters);
+    // An engine that places loads first lets as many loads run ahead as there are more of them than links in each accumulator's chain.
+    const ahead = target.loadsFirst ? Math.max(1, loads - p.taps.length) : 1;
+    const spill = Math.max(0, resident + vectors + ahead - target.vectorRegisters);
     const perTile = loads * 0.5 + vectors * p.taps.length * 0.5 + vectors * 2 + spill * vectors * 0.5 + 10;
     return p.channels * (tilesOf(p.region, tile).count * perTile + 20);
   },
