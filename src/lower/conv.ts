@@ -299,7 +299,7 @@ function emitDepthwise(ctx: LoweringContext, conv: ConvProblem): void {
   const narrow = ow * lanes < 4;
   const output = narrow ? wideBuffer(ctx, y, lanes) : ctx.write(y);
   const residual = conv.residual === undefined || narrow ? undefined : ctx.read(conv.residual, withoutPadding(output.layout));
-  const weights = ctx.readAny(w);
+  const weights = ctx.read(w, linear(w.type.shape));
   const problem: WindowProblem = {
     kind: "depthwise",
     channels: m,
