@@ -34,8 +34,8 @@ export function tileWaste(region: Region, tile: Tile): number {
   return (tilesOf(region, tile).count * tile.rows * tile.vectors * 4) / (region.h * region.w);
 }
 
-/** Sets the byte offsets of tile `index` in the input and output plane. */
-export function setTileOffsets(fn: FunctionBuilder, region: Region, tile: Tile, index: I32, inOffset: Local<"i32">, outOffset: Local<"i32">): void {
+/** Sets the byte offsets of tile `index` in the input and output plane. Neighbours in a row of output read `columnStep` elements apart. */
+export function setTileOffsets(fn: FunctionBuilder, region: Region, tile: Tile, index: I32, inOffset: Local<"i32">, outOffset: Local<"i32">, columnStep = 1): void {
   const tiles = tilesOf(region, tile);
   const clamped = (value: I32, step: number, limit: number, exact: boolean): I32 => {
     const scaled = i32.mul(value, i32.const(step));
@@ -46,18 +46,19 @@ export function setTileOffsets(fn: FunctionBuilder, region: Region, tile: Tile, 
   const column = tiles.y === 1 ? index : i32.remU(index, i32.const(tiles.x));
   const x = tiles.x === 1 ? i32.const(0) : clamped(column, 4 * tile.vectors, region.w - 4 * tile.vectors, region.w % (4 * tile.vectors) === 0);
   const row = tiles.x === 1 ? index : i32.divU(index, i32.const(tiles.x));
+  const spread = (column: I32): I32 => (columnStep === 1 ? column : i32.mul(column, i32.const(columnStep)));
+  const xs = fn.let(x);
   if (tiles.y === 1) {
-    fn.set(inOffset, i32.shl(x, i32.const(2)));
-    fn.set(outOffset, inOffset);
+    fn.set(inOffset, i32.shl(spread(xs), i32.const(2)));
+    fn.set(outOffset, i32.shl(xs, i32.const(2)));
     return;
   }
-  const xs = fn.let(x);
   const y = fn.let(clamped(row, tile.rows, region.h - tile.rows, region.h % tile.rows === 0));
-  fn.set(inOffset, i32.shl(i32.add(i32.mul(y, i32.const(region.inPitch)), xs), i32.const(2)));
+  fn.set(inOffset, i32.shl(i32.add(i32.mul(y, i32.const(region.inPitch)), spread(xs)), i32.const(2)));
   fn.set(outOffset, i32.shl(i32.add(i32.mul(y, i32.const(region.outPitch)), xs), i32.const(2)));
 }
 
 /** Byte offsets of a tile's vectors relative to its first one. */
-export function vectorOffsets(tile: Tile, pitch: number): number[] {
-  return Array.from({ length: tile.rows * tile.vectors }, (_, i) => 4 * (Math.floor(i / tile.vectors) * pitch + 4 * (i % tile.vectors)));
+export function vectorOffsets(tile: Tile, pitch: number, columnStep = 1): number[] {
+  return Array.from({ length: tile.rows * tile.vectors }, (_, i) => 4 * (Math.floor(i / tile.vectors) * pitch + 4 * columnStep * (i % tile.vectors)));
 }

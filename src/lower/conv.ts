@@ -14,7 +14,7 @@ import type { Place } from "./kernel-graph.ts";
 import { type Layout, linear, paddedPlanes, roundUp, samePlaces } from "./layout.ts";
 import { broadcast, mapStrided } from "./strided.ts";
 import { lowerAnyConv } from "./window-any.ts";
-import { reachedPads, type Window, windowLayout, windowOf, windowTaps } from "./window-layout.ts";
+import { isDepthwise, reachedPads, slidingLayout, type Window, windowLayout, windowOf, windowTaps } from "./window-layout.ts";
 
 /** A 2-D convolution with everything that may be fused into it. */
 export interface ConvProblem {
@@ -38,9 +38,7 @@ export function lowerConv(ctx: LoweringContext, node: Node): void {
 }
 
 export function emitConv(ctx: LoweringContext, conv: ConvProblem): void {
-  const [m, perGroup] = conv.w.type.shape as [number, number];
-  const channels = conv.x.type.shape[1] as number;
-  if (conv.group === channels && perGroup === 1 && m % channels === 0 && conv.group > 1) emitDepthwise(ctx, conv);
+  if (isDepthwise(conv.x.type.shape, conv.w.type.shape, conv.group)) emitDepthwise(ctx, conv);
   else emitDense(ctx, conv);
 }
 
@@ -291,12 +289,7 @@ function emitDepthwise(ctx: LoweringContext, conv: ConvProblem): void {
   const lanes = ctx.lanesOf(x);
   const [n, channels] = x.type.shape as [number, number];
   const m = w.type.shape[0] as number;
-  // Rows of fewer than 4 elements need room to read and write whole vectors.
-  const [oh, ow] = y.type.shape.slice(2) as [number, number];
-  const wanted = windowLayout(x.type.shape, window, lanes, 0) ?? (ow * lanes < 4 ? wide(x.type.shape, lanes) : undefined);
-  const input = wanted === undefined ? ctx.readAny(x) : ctx.read(x, wanted);
-  const corner = wanted === undefined ? input : { buffer: input.buffer, offset: input.offset - input.layout.base };
-  const narrow = ow * lanes < 4;
+  const { corner, input, narrow, ...slide } = slidingInput(ctx, x, y, window, 0);
   const output = narrow ? wideBuffer(ctx, y, lanes) : ctx.write(y);
   const residual = conv.residual === undefined || narrow ? undefined : ctx.read(conv.residual, withoutPadding(output.layout));
   const weights = ctx.read(w, linear(w.type.shape));
@@ -305,8 +298,9 @@ function emitDepthwise(ctx: LoweringContext, conv: ConvProblem): void {
     channels: m,
     inStride: input.layout.strides[1] as number,
     outStride: output.layout.strides[1] as number,
-    taps: windowTaps(input.layout, window),
-    region: { h: oh, w: Math.max(4, ow * lanes), inPitch: input.layout.strides[2] as number, outPitch: output.layout.strides[2] as number },
+    taps: slide.taps,
+    region: { ...slide.region, outPitch: output.layout.strides[2] as number },
+    columnStep: slide.columnStep,
     scale: 1,
     multiplier: m / channels,
     bias: conv.b !== undefined,
@@ -329,6 +323,19 @@ function emitDepthwise(ctx: LoweringContext, conv: ConvProblem): void {
     macs: elementCount(y.type.shape) * problem.taps.length,
   });
   if (narrow) finishJunk(ctx, conv, output);
+}
+
+/** What a sliding kernel (depthwise, pooling) reads, and how. Rows of fewer than 4 elements (`narrow`) need room for whole vectors. */
+export function slidingInput(ctx: LoweringContext, x: Value, y: Value, window: Window, padValue: number) {
+  const lanes = ctx.lanesOf(x);
+  const [oh, ow] = y.type.shape.slice(2) as [number, number];
+  const narrow = ow * lanes < 4;
+  const { layout, rowStep, columnStep } = slidingLayout(x.type.shape, window, lanes, padValue);
+  const wanted = layout ?? (narrow ? wide(x.type.shape, lanes) : undefined);
+  const input = wanted === undefined ? ctx.readAny(x) : ctx.read(x, wanted);
+  const corner: Place = wanted === undefined ? input : { buffer: input.buffer, offset: input.offset - input.layout.base };
+  const region = { h: oh, w: Math.max(4, ow * lanes), inPitch: rowStep * (input.layout.strides[2] as number) };
+  return { corner, input, narrow, region, columnStep, taps: windowTaps(input.layout, window) };
 }
 
 /** Planes with room for a whole vector behind each row. */

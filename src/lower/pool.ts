@@ -4,10 +4,10 @@ import type { Node, Value } from "../ir/graph.ts";
 import { f32Window, type WindowProblem } from "../kernels/wasm/f32-window.ts";
 import { type AveragePoolAttrs, windowCounts } from "../ops/pool.ts";
 import type { LoweringContext } from "./context.ts";
-import { wide, wideBuffer } from "./conv.ts";
+import { slidingInput, wideBuffer } from "./conv.ts";
 import { here, mapStrided } from "./strided.ts";
 import { lowerAnyPool, lowerPoolIndices } from "./window-any.ts";
-import { reachedPads, windowLayout, windowOf, windowTaps } from "./window-layout.ts";
+import { reachedPads, windowOf } from "./window-layout.ts";
 
 export function lowerPool(ctx: LoweringContext, node: Node): void {
   const [x, y] = [node.inputs[0], node.outputs[0]] as [Value, Value];
@@ -30,11 +30,7 @@ function lowerPlanePool(ctx: LoweringContext, node: Node, scale: number): void {
   const max = node.op === "MaxPool";
   const window = reachedPads(windowOf(node.attrs, node.attrs.kernel as readonly number[]), x.type.shape, y.type.shape);
   const lanes = ctx.lanesOf(x);
-  const [oh, ow] = y.type.shape.slice(2) as [number, number];
-  const narrow = ow * lanes < 4;
-  const wanted = windowLayout(x.type.shape, window, lanes, max ? Number.NEGATIVE_INFINITY : 0) ?? (narrow ? wide(x.type.shape, lanes) : undefined);
-  const input = wanted === undefined ? ctx.readAny(x) : ctx.read(x, wanted);
-  const corner = wanted === undefined ? input : { buffer: input.buffer, offset: input.offset - input.layout.base };
+  const { corner, input, narrow, ...slide } = slidingInput(ctx, x, y, window, max ? Number.NEGATIVE_INFINITY : 0);
   const output = narrow ? wideBuffer(ctx, y, lanes) : ctx.write(y);
   const [n, c] = x.type.shape as [number, number];
   const problem: WindowProblem = {
@@ -42,8 +38,9 @@ function lowerPlanePool(ctx: LoweringContext, node: Node, scale: number): void {
     channels: c,
     inStride: input.layout.strides[1] as number,
     outStride: output.layout.strides[1] as number,
-    taps: windowTaps(input.layout, window),
-    region: { h: oh, w: Math.max(4, ow * lanes), inPitch: input.layout.strides[2] as number, outPitch: output.layout.strides[2] as number },
+    taps: slide.taps,
+    region: { ...slide.region, outPitch: output.layout.strides[2] as number },
+    columnStep: slide.columnStep,
     scale,
     multiplier: 1,
     bias: false,

@@ -40,11 +40,30 @@ export function windowLayout(shape: readonly number[], window: Window, lanes: nu
   return paddedPlanes(shape, { top, left, bottom, right, sh, sw, value: padValue }, lanes);
 }
 
+/**
+ * The layout that sliding kernels (depthwise, pooling) read: they step by 1 or 2 columns themselves, where neighbours in memory are
+ * neighbours in a row, so that planes need no splitting. `rowStep` and `columnStep` tell how.
+ */
+export function slidingLayout(
+  shape: readonly number[],
+  window: Window,
+  lanes: number,
+  padValue: number,
+): { readonly layout: Layout | undefined; readonly rowStep: number; readonly columnStep: 1 | 2 } {
+  const [sh, sw] = window.strides;
+  if (lanes > 1 || sw > 2) return { layout: windowLayout(shape, window, lanes, padValue), rowStep: 1, columnStep: 1 };
+  return { layout: windowLayout(shape, { ...window, strides: [1, 1] }, lanes, padValue), rowStep: sh, columnStep: sw === 2 ? 2 : 1 };
+}
+
 /** Offset of each tap, row by row, from a plane's padded corner. */
 export function windowTaps(layout: Layout, window: Window): number[] {
   const [kh, kw] = window.kernel;
   const [dy, dx] = window.dilations;
   return Array.from({ length: kh * kw }, (_, t) => tapOffset(layout, Math.floor(t / kw) * dy, (t % kw) * dx));
+}
+
+export function isDepthwise(input: readonly number[], weight: readonly number[], group: number): boolean {
+  return group > 1 && group === input[1] && weight[1] === 1 && (weight[0] as number) % group === 0;
 }
 
 /** What a node would like its input 0 to look like; undefined if it takes it compact. */
@@ -54,16 +73,19 @@ export function wishedLayout(node: Node, lanes: number): Layout | undefined {
   if (x === undefined || y === undefined || x.type.shape.length !== 4) return undefined;
   switch (node.op) {
     case "Conv":
-    case "FusedConv":
-      return windowLayout(x.type.shape, reachedPads(windowOf(node.attrs, (node.inputs[1] as Value).type.shape.slice(2)), x.type.shape, y.type.shape), lanes, 0);
+    case "FusedConv": {
+      const weight = (node.inputs[1] as Value).type.shape;
+      const window = reachedPads(windowOf(node.attrs, weight.slice(2)), x.type.shape, y.type.shape);
+      return isDepthwise(x.type.shape, weight, node.attrs.group as number) ? slidingLayout(x.type.shape, window, lanes, 0).layout : windowLayout(x.type.shape, window, lanes, 0);
+    }
     case "MaxPool":
     case "AveragePool":
-      return windowLayout(
+      return slidingLayout(
         x.type.shape,
         reachedPads(windowOf(node.attrs, node.attrs.kernel as readonly number[]), x.type.shape, y.type.shape),
         lanes,
         node.op === "MaxPool" ? Number.NEGATIVE_INFINITY : 0,
-      );
+      ).layout;
     default:
       return undefined;
   }

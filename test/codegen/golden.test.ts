@@ -39,7 +39,7 @@ describe("text of kernels", () => {
   test("f32-window, depthwise 3×3, 4 rows", async () => {
     const region = { h: 8, w: 8, inPitch: 10, outPitch: 8 };
     const taps = [0, 1, 2, 10, 11, 12, 20, 21, 22];
-    const sizes = { channels: 16, inStride: 100, outStride: 64, scale: 1, multiplier: 1 };
+    const sizes = { channels: 16, inStride: 100, outStride: 64, columnStep: 1, scale: 1, multiplier: 1 } as const;
     const text = textOf(f32Window, { kind: "depthwise", ...sizes, taps, region, bias: true, residual: false, activation: noActivation }, (c) => c.tile.rows === 4);
     await expect(text).toMatchFileSnapshot("golden/f32-window-3x3.txt");
   });

@@ -7,6 +7,7 @@ import { activated, activations, at, inSpan, noise, outSpan, regions, tapLists }
 /** Taps of a k × k window on the region's own rows, where vectors are shared between output rows, or anywhere. */
 const problems: fc.Arbitrary<WindowProblem> = fc
   .record({
+    columnStep: fc.constantFrom<WindowProblem["columnStep"]>(1, 2),
     kind: fc.constantFrom<WindowProblem["kind"]>("depthwise", "max", "sum"),
     channels: fc.constantFrom(3, 5, 1, 2, 7),
     multiplier: fc.constantFrom(1, 1, 2, 3),
@@ -20,13 +21,14 @@ const problems: fc.Arbitrary<WindowProblem> = fc
     residual: fc.boolean(),
     activation: activations,
   })
-  .map(({ kind, channels, multiplier, region, square, dilation, taps, inGap, outGap, bias, residual, activation }) => {
+  .map(({ columnStep, kind, channels, multiplier, region, square, dilation, taps, inGap, outGap, bias, residual, activation }) => {
     const window = Array.from({ length: square * square }, (_, t) => (Math.floor(t / square) * region.inPitch + (t % square)) * dilation);
     const copies = kind === "depthwise" ? multiplier : 1;
     return {
       kind,
+      columnStep,
       channels: channels * copies,
-      inStride: inSpan(region) + inGap,
+      inStride: inSpan(region) + (columnStep - 1) * region.w + inGap,
       outStride: outSpan(region) + outGap,
       taps: square === 0 ? taps : window,
       region,
@@ -41,7 +43,7 @@ const problems: fc.Arbitrary<WindowProblem> = fc
 /** act(bias[c] + Σ_t w[c, t] · x[c, p + tap t] + residual[c, p]), act(max_t x[c, p + tap t]) or act(scale · Σ_t x[c, p + tap t]) */
 function check(p: WindowProblem, seed: number): void {
   const { region, taps } = p;
-  const x = noise(seed, "x", (p.channels / p.multiplier - 1) * p.inStride + Math.max(...taps) + inSpan(region));
+  const x = noise(seed, "x", (p.channels / p.multiplier - 1) * p.inStride + Math.max(...taps) + inSpan(region) + (p.columnStep - 1) * region.w);
   const w = noise(seed, "w", p.channels * taps.length);
   const bias = noise(seed, "bias", p.channels);
   const outputSize = (p.channels - 1) * p.outStride + outSpan(region);
@@ -51,7 +53,7 @@ function check(p: WindowProblem, seed: number): void {
     for (let row = 0; row < region.h; row++)
       for (let column = 0; column < region.w; column++) {
         const index = c * p.outStride + row * region.outPitch + column;
-        const inputs = taps.map((tap) => at(x, Math.floor(c / p.multiplier) * p.inStride + tap + row * region.inPitch + column));
+        const inputs = taps.map((tap) => at(x, Math.floor(c / p.multiplier) * p.inStride + tap + row * region.inPitch + column * p.columnStep));
         const factor = (t: number) => (p.kind === "depthwise" ? at(w, c * taps.length + t) : p.scale);
         const terms = p.kind === "max" ? [Math.max(...inputs)] : inputs.map((v, t) => v * factor(t));
         if (p.bias) terms.push(at(bias, c));

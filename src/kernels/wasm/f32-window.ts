@@ -16,7 +16,10 @@ export interface WindowProblem {
   readonly inStride: number;
   readonly outStride: number;
   readonly taps: readonly number[];
+  /** `inPitch` is the distance of the input rows that neighbouring output rows start at: the plane's pitch times the vertical stride. */
   readonly region: Region;
+  /** Horizontal stride, 1 or 2. */
+  readonly columnStep: 1 | 2;
   /** Factor of sum pooling. */
   readonly scale: number;
   /** Depthwise: output channels for each input channel. */
@@ -42,7 +45,7 @@ export const f32Window = defineKernel<WindowProblem, WindowChoice>({
     // An engine that places loads first lets as many loads run ahead as there are more of them than links in each accumulator's chain.
     const ahead = target.loadsFirst ? Math.max(1, loads - p.taps.length) : 1;
     const spill = Math.max(0, resident + vectors + ahead - target.vectorRegisters);
-    const perTile = loads * 0.5 + vectors * p.taps.length * 0.5 + vectors * 2 + spill * vectors * 0.5 + 10;
+    const perTile = loads * (p.columnStep === 1 ? 0.5 : 1.2) + vectors * p.taps.length * 0.5 + vectors * 2 + spill * vectors * 0.5 + 10;
     return p.channels * (tilesOf(p.region, tile).count * perTile + 20);
   },
   items: (p) => p.channels,
@@ -67,7 +70,7 @@ export const f32Window = defineKernel<WindowProblem, WindowChoice>({
       if (p.bias) fn.set(bias, v128.load32Splat(i32.add(operand("bias"), i32.shl(channel, i32.const(2)))));
       fn.set(index, i32.const(0));
       fn.for(index, i32.const(tilesOf(p.region, tile).count), 1, () => {
-        setTileOffsets(fn, p.region, tile, index, inOffset, outOffset);
+        setTileOffsets(fn, p.region, tile, index, inOffset, outOffset, p.columnStep);
         fn.set(inOffset, i32.add(inOffset, inBase));
         fn.set(outOffset, i32.add(outOffset, outPlane));
         emitTile(context, p, tile, weights, bias, inOffset, outOffset);
@@ -90,7 +93,7 @@ const tileCandidates: readonly Tile[] = [
 
 /** Which vector of the tile wants which tap from which place, sorted so that equal places are neighbours. */
 function loadPlan(p: WindowProblem, tile: Tile): { readonly offset: number; readonly vector: number; readonly tap: number }[] {
-  const vectors = vectorOffsets(tile, p.region.inPitch);
+  const vectors = vectorOffsets(tile, p.region.inPitch, p.columnStep);
   const plan = vectors.flatMap((base, vector) => p.taps.map((tapOffset, tap) => ({ offset: base + 4 * tapOffset, vector, tap })));
   return plan.sort((a, b) => a.offset - b.offset || a.vector - b.vector || a.tap - b.tap);
 }
@@ -114,9 +117,19 @@ function emitTile(
   const combine = (a: Local<"v128">, x: V128, tap: number): V128 =>
     p.kind === "depthwise" ? madd(target, x, weights[tap] as V128, a) : p.kind === "max" ? fastMax(target, a, x) : f32x4.add(a, x);
   const loaded = fn.local("v128");
+  const low = fn.local("v128");
+  const high = fn.local("v128");
   let at: number | undefined;
+  let pair: number | undefined;
   for (const { offset, vector, tap } of loadPlan(p, tile)) {
-    if (offset !== at) fn.set(loaded, v128.load(inAddress, offset));
+    if (offset !== at && p.columnStep === 1) fn.set(loaded, v128.load(inAddress, offset));
+    else if (offset !== at && pair !== undefined && offset === pair + 4) fn.set(loaded, v128.shuffle(low, high, [1, 3, 5, 7]));
+    else if (offset !== at) {
+      fn.set(low, v128.load(inAddress, offset));
+      fn.set(high, v128.load(inAddress, offset + 16));
+      fn.set(loaded, v128.shuffle(low, high, [0, 2, 4, 6]));
+      pair = offset;
+    }
     at = offset;
     const a = acc[vector] as Local<"v128">;
     fn.set(a, started.has(vector) ? combine(a, loaded, tap) : loaded);
