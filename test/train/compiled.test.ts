@@ -79,7 +79,7 @@ describe("training steps on generated kernels against the interpreter", () => {
   });
 
   const path = "../shared/data/nets/cifar10_resnet20.onnx";
-  test.skipIf(!existsSync(path))("ResNet-20", async () => {
+  test.skipIf(!existsSync(path))("ResNet-20 (skipped where ../shared/data is missing)", { timeout: 180_000 }, async () => {
     const net = prepareNet(importOnnx(readFileSync(path), { inputShapes: { input: [1, 3, 32, 32] } }));
     await compare(net, { batch: 4, optimizer: { kind: "sgd", weightDecay: 1e-4 } }, { steps: 1 });
   });

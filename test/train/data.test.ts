@@ -119,7 +119,7 @@ describe("idx files", () => {
   });
 
   const folder = "../shared/data/mnist";
-  test.skipIf(!existsSync(folder))("MNIST", async () => {
+  test.skipIf(!existsSync(folder))("MNIST (skipped where ../shared/data is missing)", async () => {
     const file = (name: string) => readFileSync(`${folder}/${name}-ubyte.gz`);
     const dataset = await idxDataset(file("t10k-images-idx3"), file("t10k-labels-idx1"));
     expect(dataset).toMatchObject({ count: 10_000, classes: 10, inputShape: [1, 28, 28] });
