@@ -165,8 +165,6 @@ function emitGemm(
   ctx.call(f32Gemm, problem, [source, weights, ...table, ...rest], { ...extra, choice: best.choice });
 }
 
-const shifted = ({ buffer, offset }: Place, elements: number): Place => ({ buffer, offset: offset + elements });
-
 /** Brings weights that change between runs, row-major, into the form of `GemmWeights` "packed". */
 function packNow(ctx: LoweringContext, w: Value, first: number, m: number, depth: number, filters: number): Place {
   const source = ctx.read(w, linear(w.type.shape));
