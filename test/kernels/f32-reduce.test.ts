@@ -79,7 +79,7 @@ describe("f32-reduce", () => {
       const expected = new Map<number, { value: number; tolerance: number }>();
       for (const [index, { value, magnitude, count }] of reduceAll(c, data)) {
         // Each element of the sum carries an error of its own from `before`.
-        const error = c.kind === "sum" ? (count + 8) * unit * magnitude : c.kind === "prod" ? (9 * count + 2) * unit * Math.abs(value) : 8 * unit * Math.abs(value);
+        const error = c.kind === "sum" ? (count + 8) * unit * magnitude : c.kind === "prod" ? (9 * count + 2) * unit * Math.abs(value) + 2 ** -126 : 8 * unit * Math.abs(value);
         const result = evaluateExpr(c.after, [value]);
         const root = Math.sqrt(error);
         const tolerance = c.after === afters[3] ? Math.min(root, error / Math.max(1e-30, Math.sqrt(Math.abs(value)))) : error;

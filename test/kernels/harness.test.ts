@@ -23,6 +23,15 @@ describe("the harness of kernel tests", () => {
   test("accepts a kernel that is right", () => expect(run(copy(0, 0))).not.toThrow());
   test("sees a wrong value", () => expect(run(copy(0, 1e-4))).toThrow(/output\[0\] is 5.0001/));
   test("sees a kernel that reads beyond its operand", () => expect(run(copy(4, 0))).toThrow(/output\[0\] is 6/));
+  test("sees a kernel that reads more than 256 bytes beyond its first operand", () => {
+    const reading = (offset: number) =>
+      run((context) => {
+        copy(0, 0)(context);
+        context.fn.drop(f32.load(context.operand("x"), offset));
+      });
+    expect(reading(8 + 252)).not.toThrow();
+    expect(reading(8 + 256)).toThrow("out of bounds");
+  });
   test("sees a kernel that writes nothing", () => expect(run(() => {})).toThrow("output[0] is not written"));
   test("sees an element too many", () =>
     expect(

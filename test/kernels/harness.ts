@@ -44,11 +44,14 @@ export function checkKernel<P, C>({ template, problem, operands, expected, weigh
   const names = template.operands(problem);
   const given = Object.keys(operands);
   if (names.join() !== given.join()) throw new Error(`operands are ${names.join()}, given ${given.join()}`);
-  const { words, addresses } = layOut(names.map((n) => operands[n] as Operand));
-  const memory = new WebAssembly.Memory({ initial: Math.ceil(words.byteLength / 65536), maximum: Math.ceil(words.byteLength / 65536) });
-  const now = new Int32Array(memory.buffer, 0, words.length);
+  const { words, starts } = layOut(names.map((n) => operands[n] as Operand));
+  const pages = Math.ceil(words.byteLength / 65536);
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  const base = memory.buffer.byteLength - words.byteLength;
+  const now = new Int32Array(memory.buffer, base);
+  const addresses = names.map((name, i) => base + 4 * ((starts[i] as number) + ((operands[name] as Operand).at ?? 0)));
   const output = operands[names.at(-1) as string] as Operand;
-  const outputWord = (addresses.at(-1) as number) / 4 - (output.at ?? 0);
+  const outputWord = starts.at(-1) as number;
   const variants = allTargets.flatMap((target) => {
     const choices = template.choices(problem, target);
     if (choices.length === 0) throw new Error(`${template.name} has no choice on ${target.name}`);
@@ -61,7 +64,7 @@ export function checkKernel<P, C>({ template, problem, operands, expected, weigh
     const at = `${template.name} on ${target.name}, choice ${JSON.stringify(choice)}`;
     if (weights !== undefined) {
       const w = operands.w as Operand;
-      const start = (addresses[names.indexOf("w")] as number) / 4 - (w.at ?? 0);
+      const start = starts[names.indexOf("w")] as number;
       const contents = weights(choice);
       words.fill(canary, start, start + w.data.length).set(new Int32Array(contents.buffer, contents.byteOffset, contents.length), start);
     }
@@ -80,19 +83,23 @@ export function checkKernel<P, C>({ template, problem, operands, expected, weigh
   });
 }
 
-/** Places operands behind one another with guards between them, at addresses that are multiples of 4 but seldom of 16. */
-function layOut(operands: readonly Operand[]): { readonly words: Int32Array<ArrayBuffer>; readonly addresses: readonly number[] } {
-  let end = guardBytes / 4;
+/**
+ * Places operands before one another with guards between them, the first one so that memory ends behind its guard: reading further than
+ * that traps. Addresses (from the first word on) are multiples of 4 but seldom of 16.
+ */
+function layOut(operands: readonly Operand[]): { readonly words: Int32Array<ArrayBuffer>; readonly starts: readonly number[] } {
+  const size = operands.reduce((n, { data }, i) => n + data.length + guardBytes / 4 + (i % 4), guardBytes / 4);
+  let end = size - guardBytes / 4;
   const starts = operands.map(({ data }, i) => {
-    const start = end + (i % 4);
-    end = start + data.length + guardBytes / 4;
+    const start = end - data.length;
+    end = start - guardBytes / 4 - ((i + 1) % 4 === 0 ? 0 : 1);
     return start;
   });
-  const words = new Int32Array(end).fill(canary);
+  const words = new Int32Array(size).fill(canary);
   operands.forEach(({ data }, i) => {
     words.set(new Int32Array(data.buffer, data.byteOffset, data.length), starts[i] as number);
   });
-  return { words, addresses: operands.map(({ at = 0 }, i) => 4 * ((starts[i] as number) + at)) };
+  return { words, starts };
 }
 
 function instantiate<P, C>(
@@ -112,7 +119,7 @@ function instantiate<P, C>(
 }
 
 function compare(now: Int32Array, before: Int32Array, outputWord: number, output: Operand, expected: Expected, at: string): void {
-  const floats = new Float32Array(now.buffer, 0, now.length);
+  const floats = new Float32Array(now.buffer, now.byteOffset, now.length);
   const exact = output.data instanceof Int32Array;
   for (let i = 0; i < now.length; i++) {
     const index = i - outputWord;
@@ -129,7 +136,7 @@ function compare(now: Int32Array, before: Int32Array, outputWord: number, output
   }
 }
 
-/** Checks that a property of problems and a seed holds for `runs` of them. */
+/** Checks that a property of problems and a seed holds for `runs` of them; `CADNN_FUZZ=10` makes that ten times as many. */
 export function fuzz<P>(problems: fc.Arbitrary<P>, runs: number, check: (problem: P, seed: number) => void): void {
-  fc.assert(fc.property(problems, fc.integer({ min: 1, max: 1 << 30 }), check), { numRuns: runs });
+  fc.assert(fc.property(problems, fc.integer({ min: 1, max: 1 << 30 }), check), { numRuns: runs * Number(process.env.CADNN_FUZZ ?? 1) });
 }
