@@ -12,7 +12,7 @@ import type { KernelTemplate } from "../src/kernels/kernel.ts";
 import { madd } from "../src/kernels/vector-math.ts";
 import type { GemmProblem } from "../src/kernels/wasm/f32-gemm.ts";
 import { f32Spmm, type SpmmProblem, spmmStreamBytes } from "../src/kernels/wasm/f32-spmm.ts";
-import { rowCounts } from "../src/lower/conv.ts";
+import { rowCounts } from "../src/lower/filters.ts";
 import { lower } from "../src/lower/index.ts";
 import type { KernelCall, StoredConstant } from "../src/lower/kernel-graph.ts";
 import { type LayerShape, layerGraph, pruneSmallest } from "./shapes.ts";

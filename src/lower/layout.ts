@@ -97,3 +97,6 @@ export function samePlaces(a: Layout, b: Layout, shape: readonly number[]): bool
   if (isSplit(a) || isSplit(b)) return sameLayout(a, b);
   return a.base === b.base && shape.every((d, i) => d === 1 || a.strides[i] === b.strides[i]);
 }
+
+/** The same places, whatever lies around them. */
+export const withoutPadding = ({ lanes, strides, base, size }: Layout): Layout => ({ lanes, strides, base, size });

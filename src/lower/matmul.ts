@@ -9,7 +9,7 @@ import { f32Matvec } from "../kernels/wasm/f32-matvec.ts";
 import { spmmStreamBytes } from "../kernels/wasm/f32-spmm.ts";
 import { f32Spmv } from "../kernels/wasm/f32-spmv.ts";
 import type { LoweringContext, Placed } from "./context.ts";
-import { rowCounts } from "./conv.ts";
+import { rowCounts } from "./filters.ts";
 import { linear } from "./layout.ts";
 import { broadcast, mapStrided, reduceStrided, type Strided } from "./strided.ts";
 

@@ -4,7 +4,7 @@ import type { Node, Value } from "../ir/graph.ts";
 import { f32Window, type WindowProblem } from "../kernels/wasm/f32-window.ts";
 import { type AveragePoolAttrs, windowCounts } from "../ops/pool.ts";
 import type { LoweringContext } from "./context.ts";
-import { slidingInput, wideBuffer } from "./conv.ts";
+import { slidingInput, wideBuffer } from "./sliding.ts";
 import { here, mapStrided } from "./strided.ts";
 import { lowerAnyPool, lowerPoolIndices } from "./window-any.ts";
 import { reachedPads, windowOf } from "./window-layout.ts";

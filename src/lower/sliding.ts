@@ -1,0 +1,72 @@
+import { noActivation } from "../ir/activation.ts";
+import type { Value } from "../ir/graph.ts";
+import { elementCount } from "../ir/types.ts";
+import { f32Window, type WindowProblem } from "../kernels/wasm/f32-window.ts";
+import type { LoweringContext, Placed } from "./context.ts";
+import { type ConvProblem, finishConv } from "./conv-problem.ts";
+import type { Place } from "./kernel-graph.ts";
+import { type Layout, linear, paddedPlanes, withoutPadding } from "./layout.ts";
+import { slidingLayout, type Window, windowTaps } from "./window-layout.ts";
+
+/** A convolution with as many groups as channels. */
+export function emitDepthwise(ctx: LoweringContext, conv: ConvProblem): void {
+  const { x, w, y, window } = conv;
+  const lanes = ctx.lanesOf(x);
+  const [n, channels] = x.type.shape as [number, number];
+  const m = w.type.shape[0] as number;
+  const { corner, input, narrow, ...slide } = slidingInput(ctx, x, y, window, 0);
+  const output = narrow ? wideBuffer(ctx, y, lanes) : ctx.write(y);
+  const residual = conv.residual === undefined || narrow ? undefined : ctx.read(conv.residual, withoutPadding(output.layout));
+  const weights = ctx.read(w, linear(w.type.shape));
+  const problem: WindowProblem = {
+    kind: "depthwise",
+    channels: m,
+    inStride: input.layout.strides[1] as number,
+    outStride: output.layout.strides[1] as number,
+    taps: slide.taps,
+    region: { ...slide.region, outPitch: output.layout.strides[2] as number },
+    columnStep: slide.columnStep,
+    scale: 1,
+    multiplier: m / channels,
+    bias: conv.b !== undefined,
+    residual: residual !== undefined,
+    activation: narrow ? noActivation : conv.activation,
+  };
+  const bias = conv.b === undefined ? [] : [ctx.readAny(conv.b)];
+  const repeat = {
+    count: lanes > 1 ? 1 : n,
+    strides: [
+      input.layout.strides[0] as number,
+      0,
+      ...bias.map(() => 0),
+      ...(residual === undefined ? [] : [residual.layout.strides[0] as number]),
+      output.layout.strides[0] as number,
+    ],
+  };
+  ctx.call(f32Window, problem, [corner, weights, ...bias, ...(residual === undefined ? [] : [residual]), output], {
+    repeat,
+    macs: elementCount(y.type.shape) * problem.taps.length,
+  });
+  if (narrow) finishConv(ctx, conv, output);
+}
+
+/** What a sliding kernel (depthwise, pooling) reads, and how. Rows of fewer than 4 elements (`narrow`) need room for whole vectors. */
+export function slidingInput(ctx: LoweringContext, x: Value, y: Value, window: Window, padValue: number) {
+  const lanes = ctx.lanesOf(x);
+  const [oh, ow] = y.type.shape.slice(2) as [number, number];
+  const narrow = ow * lanes < 4;
+  const { layout, rowStep, columnStep } = slidingLayout(x.type.shape, window, lanes, padValue);
+  const wanted = layout ?? (narrow ? wide(x.type.shape, lanes) : undefined);
+  const input = wanted === undefined ? ctx.readAny(x) : ctx.read(x, wanted);
+  const corner: Place = wanted === undefined ? input : { buffer: input.buffer, offset: input.offset - input.layout.base };
+  const region = { h: oh, w: Math.max(4, ow * lanes), inPitch: rowStep * (input.layout.strides[2] as number) };
+  return { corner, input, narrow, region, columnStep, taps: windowTaps(input.layout, window) };
+}
+
+/** Planes with room for a whole vector behind each row. */
+const wide = (shape: readonly number[], lanes: number): Layout => paddedPlanes(shape, { top: 0, left: 0, bottom: 0, right: 4, sh: 1, sw: 1, value: 0 }, lanes);
+
+export function wideBuffer(ctx: LoweringContext, y: Value, lanes: number): Placed {
+  const { padding: _, ...layout } = wide(y.type.shape, lanes);
+  return { buffer: ctx.buffer(`${y.name}~`, layout.size), offset: 0, layout };
+}
