@@ -58,3 +58,8 @@ export function walkNest(fn: FunctionBuilder, dims: readonly NestDim[], addresse
     () => left,
   );
 }
+
+/** Outermost first by how far the last operand moves, so that the innermost loop writes contiguously. */
+export function sortDims(dims: readonly NestDim[]): NestDim[] {
+  return [...dims].sort((a, b) => Math.abs(b.strides.at(-1) as number) - Math.abs(a.strides.at(-1) as number));
+}

@@ -5,11 +5,12 @@ import { type ConstantValue, type Graph, type Node, type ParameterValue, useCoun
 import type { TensorData } from "../ir/types.ts";
 import { elementCount } from "../ir/types.ts";
 import { bestChoice, type KernelTemplate } from "../kernels/kernel.ts";
-import type { NestDim } from "../kernels/nest.ts";
+import { type NestDim, sortDims } from "../kernels/nest.ts";
 import { x32Copy } from "../kernels/wasm/x32-copy.ts";
 import { x32Fill } from "../kernels/wasm/x32-fill.ts";
 import type { Buffer, KernelCall, Place, PrepareSpec, PrepareTask, StoredConstant } from "./kernel-graph.ts";
-import { batchInnermost, compactPlanes, isSplit, type Layout, linear, phaseStride, samePlaces } from "./layout.ts";
+import { batchInnermost, compactPlanes, isSplit, type Layout, linear, samePlaces } from "./layout.ts";
+import { paddingRuns, phasesOf, whole } from "./phases.ts";
 
 /** A value in memory. */
 export interface Placed extends Place {
@@ -217,102 +218,22 @@ export class LoweringContext {
 
   /** Copies a tensor between two affine layouts, or into the phases of a split one. */
   copyInto(shape: readonly number[], from: Placed, to: Placed, joins = true): void {
-    if (!isSplit(to.layout)) {
-      const dims = shape.map((size, i): NestDim => ({ size, strides: [from.layout.strides[i] as number, to.layout.strides[i] as number] }));
-      this.call(x32Copy, { dims: sortDims(dims) }, [from, to], { joins });
-      return;
-    }
-    for (const phase of phasesOf(shape, to.layout)) {
-      const sizes = [shape[0] as number, shape[1] as number, phase.rows, phase.columns];
-      const inStrides = from.layout.strides.map((s, i) => (i === 2 ? s * phase.sh : i === 3 ? s * phase.sw : s));
-      const dims = sizes.map((size, i): NestDim => ({ size, strides: [inStrides[i] as number, to.layout.strides[i] as number] }));
-      const source = from.offset + phase.firstRow * (from.layout.strides[2] as number) + phase.firstColumn * (from.layout.strides[3] as number);
-      this.call(
-        x32Copy,
-        { dims: sortDims(dims) },
-        [
-          { buffer: from.buffer, offset: source },
-          { buffer: to.buffer, offset: phase.offset },
-        ],
-        { joins },
-      );
+    if (elementCount(shape) === 0) return;
+    for (const part of isSplit(to.layout) ? phasesOf(shape, to.layout) : [whole(shape)]) {
+      const dims = part.shape.map((size, i): NestDim => ({ size, strides: [(from.layout.strides[i] as number) * (part.steps[i] as number), to.layout.strides[i] as number] }));
+      const offset = from.offset + part.first.reduce((sum, at, i) => sum + at * (from.layout.strides[i] as number), 0);
+      const target = { buffer: to.buffer, offset: to.offset + part.offset };
+      if (elementCount(part.shape) > 0) this.call(x32Copy, { dims: sortDims(dims) }, [{ buffer: from.buffer, offset }, target], { joins });
     }
   }
 
   /** Fills what lies around the planes of a padded value with the padding's value. */
-  fillPadding(placed: Placed, value: Value): void {
-    const { padding, lanes } = placed.layout;
-    if (padding === undefined) return;
-    const { shape } = value.type;
-    const plane = placed.layout.strides[1] as number;
-    const phase = phaseStride(placed.layout);
-    const pitch = placed.layout.strides[2] as number;
-    const runs: { start: number; count: number; step: number; length: number }[] = [];
-    const run = (start: number, count: number, step: number, length: number) => {
-      if (length > 0 && count > 0) runs.push({ start, count, step, length });
-    };
-    for (const p of phasesOf(shape, placed.layout)) {
-      const first = p.corner;
-      const width = p.columns * lanes;
-      if (p.rows === 0 || p.columns === 0) {
-        run(p.phaseStart, 1, 0, phase);
-        continue;
-      }
-      run(p.phaseStart, 1, 0, first - p.phaseStart);
-      run(first + width, p.rows - 1, pitch, pitch - width);
-      const end = first + (p.rows - 1) * pitch + width;
-      run(end, 1, 0, p.phaseStart + phase - end);
-    }
-    const planes = lanes === 1 ? (shape[0] as number) * (shape[1] as number) : (shape[1] as number);
-    this.call(x32Fill, { planes, planeStride: plane, runs, value: padding.value }, [{ buffer: placed.buffer, offset: 0 }], { joins: true });
+  fillPadding({ buffer, layout }: Placed, { type: { shape } }: Value): void {
+    if (layout.padding === undefined) return;
+    const planes = layout.lanes === 1 ? (shape[0] as number) * (shape[1] as number) : (shape[1] as number);
+    const problem = { planes, planeStride: layout.strides[1] as number, runs: paddingRuns(shape, layout), value: layout.padding.value };
+    this.call(x32Fill, problem, [{ buffer, offset: 0 }], { joins: true });
   }
 }
 
 const sameLayoutPadding = (a: Layout, b: Layout): boolean => JSON.stringify(a.padding) === JSON.stringify(b.padding);
-
-/** Outermost first by where the copy writes, so that the innermost loop writes contiguously. */
-export function sortDims(dims: readonly NestDim[]): NestDim[] {
-  return [...dims].sort((a, b) => Math.abs(b.strides.at(-1) as number) - Math.abs(a.strides.at(-1) as number));
-}
-
-interface Phase {
-  /** Offset of the phase within its plane, and of its first element that holds data. */
-  readonly phaseStart: number;
-  readonly corner: number;
-  /** Offset of that element from the start of the buffer. */
-  readonly offset: number;
-  readonly firstRow: number;
-  readonly firstColumn: number;
-  readonly rows: number;
-  readonly columns: number;
-  readonly sh: number;
-  readonly sw: number;
-}
-
-/** The rectangle of data in each phase of padded planes. */
-function phasesOf(shape: readonly number[], layout: Layout): Phase[] {
-  const { padding } = layout;
-  invariant(padding !== undefined, "phases of planes without padding");
-  const { top, left, sh, sw } = padding;
-  const [h, w] = shape.slice(2) as [number, number];
-  const phases: Phase[] = [];
-  for (let py = 0; py < sh; py++)
-    for (let px = 0; px < sw; px++) {
-      const firstRow = (((py - top) % sh) + sh) % sh;
-      const firstColumn = (((px - left) % sw) + sw) % sw;
-      const phaseStart = (py * sw + px) * phaseStride(layout);
-      const corner = phaseStart + Math.floor((firstRow + top) / sh) * (layout.strides[2] as number) + Math.floor((firstColumn + left) / sw) * layout.lanes;
-      phases.push({
-        phaseStart,
-        corner,
-        offset: corner,
-        firstRow,
-        firstColumn,
-        rows: Math.max(0, Math.ceil((h - firstRow) / sh)),
-        columns: Math.max(0, Math.ceil((w - firstColumn) / sw)),
-        sh,
-        sw,
-      });
-    }
-  return phases;
-}

@@ -2,12 +2,12 @@ import { type Expr, e } from "../ir/expr.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { broadcastShapes, type DType } from "../ir/types.ts";
 import { isIntegerExpr } from "../kernels/integer-math.ts";
-import type { NestDim } from "../kernels/nest.ts";
+import { type NestDim, sortDims } from "../kernels/nest.ts";
 import { f32Arg } from "../kernels/wasm/f32-arg.ts";
 import type { MapProblem } from "../kernels/wasm/f32-map.ts";
 import type { ReduceProblem } from "../kernels/wasm/f32-reduce.ts";
 import { elementwiseExpr } from "../ops/elementwise.ts";
-import { type LoweringContext, sortDims } from "./context.ts";
+import type { LoweringContext } from "./context.ts";
 import { broadcast, elementTypeOf, here, mapStrided, reduceStrided } from "./strided.ts";
 
 /** Integers are computed as such where the expression lets them, else by way of floats. */

@@ -1,10 +1,10 @@
 import { CadnnError } from "../errors.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { elementCount } from "../ir/types.ts";
-import type { NestDim } from "../kernels/nest.ts";
+import { type NestDim, sortDims } from "../kernels/nest.ts";
 import { x32Copy } from "../kernels/wasm/x32-copy.ts";
 import { x32Gather } from "../kernels/wasm/x32-gather.ts";
-import { type LoweringContext, type Placed, sortDims } from "./context.ts";
+import type { LoweringContext, Placed } from "./context.ts";
 import { linear, samePlaces } from "./layout.ts";
 import { broadcast } from "./strided.ts";
 

@@ -1,10 +1,10 @@
 import type { Expr } from "../ir/expr.ts";
 import type { Value } from "../ir/graph.ts";
 import type { DType } from "../ir/types.ts";
-import type { NestDim } from "../kernels/nest.ts";
+import { type NestDim, sortDims } from "../kernels/nest.ts";
 import { type ElementType, f32Map, type MapProblem } from "../kernels/wasm/f32-map.ts";
 import { f32Reduce, type ReduceProblem } from "../kernels/wasm/f32-reduce.ts";
-import { type LoweringContext, type Placed, sortDims } from "./context.ts";
+import type { LoweringContext, Placed } from "./context.ts";
 import type { Place } from "./kernel-graph.ts";
 
 /** A place walked with one stride for each dimension of a shape that is given beside it (0: broadcast). */

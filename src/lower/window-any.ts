@@ -2,9 +2,9 @@ import { type Activation, activationExpr, noActivation } from "../ir/activation.
 import { type Expr, e, substitute } from "../ir/expr.ts";
 import type { Node, Value } from "../ir/graph.ts";
 import { elementCount } from "../ir/types.ts";
-import type { NestDim } from "../kernels/nest.ts";
+import { type NestDim, sortDims } from "../kernels/nest.ts";
 import { f32Arg } from "../kernels/wasm/f32-arg.ts";
-import { type LoweringContext, type Placed, sortDims } from "./context.ts";
+import type { LoweringContext, Placed } from "./context.ts";
 import type { Place } from "./kernel-graph.ts";
 import { linear } from "./layout.ts";
 import { fill } from "./movement.ts";
