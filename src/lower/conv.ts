@@ -90,7 +90,7 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
     ];
     const extra = {
       repeat: { count: lanes > 1 ? 1 : (x.type.shape[0] as number), strides: operands.map((o) => o.step) },
-      joins: g > 0,
+      joins: true,
       macs: (elementCount(y.type.shape) * depth) / group,
     };
     const places = operands.map((o) => o.place);

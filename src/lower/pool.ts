@@ -48,6 +48,6 @@ function lowerPlanePool(ctx: LoweringContext, node: Node, scale: number): void {
     activation: noActivation,
   };
   const repeat = { count: lanes > 1 ? 1 : n, strides: [input.layout.strides[0] as number, output.layout.strides[0] as number] };
-  ctx.call(f32Window, problem, [corner, output], { repeat });
+  ctx.call(f32Window, problem, [corner, output], { repeat, joins: true });
   if (narrow) ctx.copyInto(y.type.shape, output, ctx.write(y), false);
 }

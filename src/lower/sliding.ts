@@ -45,6 +45,7 @@ export function emitDepthwise(ctx: LoweringContext, conv: ConvProblem): void {
   };
   ctx.call(f32Window, problem, [corner, weights, ...bias, ...(residual === undefined ? [] : [residual]), output], {
     repeat,
+    joins: true,
     macs: elementCount(y.type.shape) * problem.taps.length,
   });
   if (narrow) finishConv(ctx, conv, output);

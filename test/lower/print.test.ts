@@ -21,7 +21,7 @@ test("the text of a small net", () => {
       prepare wᵀ@640 = expand of wᵀ: dense
       pool: x'@960 ⊃ x32-fill() {planes: 2, planeStride: 36, runs: [{start: 4, count: 3, step: 8, length: 4}, {start: 28, count: 1, step: 0, length: 8}], value: 0}
       pool: x'@960 ⊃ x32-copy(x@1280) {dims: [{size: 1, strides: [32, 72]}, {size: 2, strides: [16, 36]}, {size: 4, strides: [4, 8]}, {size: 4, strides: [1, 1]}]}
-      pool: pool~@1280 = f32-window(x'@960) {kind: max, channels: 2, inStride: 36, outStride: 16, taps: [0, 1, 8, 9], region: {h: 2, w: 4, inPitch: 16, outPitch: 6}, columnStep: 2, scale: 1, multiplier: 1, bias: false, residual: false, activation: none} by {tile: {rows: 2, vectors: 1}}
+      pool: pool~@1280 ⊃ f32-window(x'@960) {kind: max, channels: 2, inStride: 36, outStride: 16, taps: [0, 1, 8, 9], region: {h: 2, w: 4, inPitch: 16, outPitch: 6}, columnStep: 2, scale: 1, multiplier: 1, bias: false, residual: false, activation: none} by {tile: {rows: 2, vectors: 1}}
       pool: pool@1024 = x32-copy(pool~@1280) {dims: [{size: 1, strides: [32, 8]}, {size: 2, strides: [16, 4]}, {size: 2, strides: [6, 2]}, {size: 2, strides: [1, 1]}]}
       scale: join@960 = f32-map(pool@1024, scale@512) {dims: [{size: 2, strides: [4, 1, 4]}, {size: 2, strides: [2, 0, 2]}, {size: 2, strides: [1, 0, 1]}, {size: 1, strides: [0, 0, 0]}], expr: mul(x0, max(x1, 0)), inputs: [f32, f32], output: f32, domain: f32}
       join: join@960+8 ⊃ x32-copy(pool@1024) {dims: [{size: 1, strides: [8, 16]}, {size: 2, strides: [4, 4]}, {size: 2, strides: [2, 2]}, {size: 2, strides: [1, 1]}]}
