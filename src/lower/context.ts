@@ -184,7 +184,7 @@ export class LoweringContext {
     let constant = encoded.get(data);
     if (constant === undefined) {
       const dtype = data instanceof Float32Array ? "float32" : "int32";
-      const elements = data instanceof Float32Array || data instanceof Int32Array ? data : Int32Array.from(data as ArrayLike<number | bigint>, Number);
+      const elements = data instanceof Float32Array || data instanceof Int32Array ? data : Int32Array.from(data as ArrayLike<number | bigint>, (v) => narrowed(name, v));
       const { encoding, bytes } = encodeConstant(elements, dtype);
       constant = { name, dtype, shape, bytes, encoding };
       encoded.set(data, constant);
@@ -234,6 +234,15 @@ export class LoweringContext {
     const problem = { planes, planeStride: layout.strides[1] as number, runs: paddingRuns(shape, layout), value: layout.padding.value };
     this.call(x32Fill, problem, [{ buffer, offset: 0 }], { joins: true });
   }
+}
+
+function narrowed(name: string, value: number | bigint): number {
+  const number = Number(value);
+  if (number === (number | 0)) return number;
+  throw new CadnnError("E_UNSUPPORTED_TYPE", `constant ${name} holds ${value}, which does not fit 32 bits`, {
+    at: name,
+    hint: "Generated code keeps int64 as 32 bits: scale the numbers down.",
+  });
 }
 
 const sameLayoutPadding = (a: Layout, b: Layout): boolean => JSON.stringify(a.padding) === JSON.stringify(b.padding);
