@@ -26,7 +26,7 @@ export function weightLayers(graph: Graph): readonly Layer[] {
       if (value?.kind !== "constant" || roles.get(value) !== "weight" || layers.some((l) => l.value === value)) continue;
       const { shape } = value.type;
       const isConv = node.op === "Conv" || node.op === "ConvTranspose";
-      const group = isConv ? (node.attrs["group"] as number) : 1;
+      const group = isConv ? (node.attrs.group as number) : 1;
       const kind = !isConv ? "linear" : group > 1 && shape[1] === 1 ? "depthwise" : "conv";
       layers.push({ name: value.name, node: node.name, kind, shape, count: elementCount(shape), first: isConv && convolutions === 0, value });
       if (isConv) convolutions++;

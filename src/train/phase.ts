@@ -99,11 +99,11 @@ export async function runPhase(options: PhaseOptions): Promise<void> {
     if (inputs.teacher !== undefined && teacher !== undefined) feeds[inputs.teacher] = gatherRows(options.teacher, indices, training.classes, teacher);
 
     const out = await stepper.run(feeds);
-    const stepLoss = out["loss"]?.[0] ?? Number.NaN;
+    const stepLoss = out.loss?.[0] ?? Number.NaN;
     if (!Number.isFinite(stepLoss))
       throw new CadnnError("E_NON_FINITE", `the loss became ${stepLoss} in step ${step + 1} of ${name}`, { at: name, hint: "Lower the learning rate, or warm it up." });
     loss += stepLoss;
-    correct += out["correct"]?.[0] ?? 0;
+    correct += out.correct?.[0] ?? 0;
     seen++;
     const now = performance.now();
     const done = step + 1;

@@ -192,7 +192,7 @@ function addBatchNorm(builder: GraphBuilder, node: Node, inputs: readonly (Value
   const [x, scale, bias, runningMean, runningVar] = inputs as Value[];
   const trained = runningMean?.kind === "parameter" && runningVar?.kind === "parameter";
   if (!trained || x === undefined) return builder.add("BatchNormalization", inputs, node.attrs, node.name);
-  const [y, mean, variance] = builder.addMany("BatchNormTraining", [x, scale, bias], { epsilon: node.attrs["epsilon"] }, node.name) as [Value, Value, Value];
+  const [y, mean, variance] = builder.addMany("BatchNormTraining", [x, scale, bias], { epsilon: node.attrs.epsilon }, node.name) as [Value, Value, Value];
   const count = allButChannel(x.type.shape.length).reduce((n, axis) => n * (x.type.shape[axis] as number), 1);
   const follow = (running: ParameterValue, value: Value, gain: number): void => {
     const expr: Expr = e.add(e.mul(1 - momentum, e.input(0)), e.mul(momentum * gain, e.input(1)));

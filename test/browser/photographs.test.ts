@@ -16,7 +16,11 @@ interface Photograph {
 }
 
 async function photographs(): Promise<Photograph[]> {
-  const lines = new TextDecoder().decode(await bytesOf("imagenet/images.csv")).trim().split("\n").slice(1);
+  const lines = new TextDecoder()
+    .decode(await bytesOf("imagenet/images.csv"))
+    .trim()
+    .split("\n")
+    .slice(1);
   return lines.map((line) => {
     const [file, label] = line.split(",").map((cell) => cell.replaceAll('"', ""));
     return { file: file as string, label: Number(label) };

@@ -43,8 +43,8 @@ async function compare(net: Graph, options: TrainingGraphOptions, { steps = 2, t
         }),
       );
       const [a, b] = [await compiled.run(feeds), await reference.run(feeds)];
-      expect(a["loss"]?.[0]).toBeCloseTo(b["loss"]?.[0] as number, 3);
-      expect(a["correct"]?.[0]).toBe(b["correct"]?.[0]);
+      expect(a.loss?.[0]).toBeCloseTo(b.loss?.[0] as number, 3);
+      expect(a.correct?.[0]).toBe(b.correct?.[0]);
       for (const name of names) {
         const [p, q] = [await compiled.readParameter(name), await reference.readParameter(name)];
         const scale = q.reduce((m, v) => Math.max(m, Math.abs(v)), 1e-6);

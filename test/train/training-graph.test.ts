@@ -33,7 +33,7 @@ describe("training graph of LeNet-5", () => {
     const losses: number[] = [];
     for (let t = 1; t <= 3; t++) {
       const out = await stepper.run({ input: images, labels, learning_rate: Float32Array.of(1e-3 / (1 - 0.9 ** t)), moment_scale: Float32Array.of(1 / Math.sqrt(1 - 0.999 ** t)) });
-      losses.push(out["loss"]?.[0] as number);
+      losses.push(out.loss?.[0] as number);
     }
     expect(losses[2] as number).toBeLessThan(0.5 * (losses[0] as number));
   });
