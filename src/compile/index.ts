@@ -55,7 +55,8 @@ function optimizeFor(graph: Graph, options: CompileOptions): Graph {
 
 /** Puts executables and their weights, each once, into one file. */
 export function pack(graph: Graph, executables: readonly Executable[]): Uint8Array {
-  const constants = [...new Set(executables.flatMap((x) => x.prepare.map((p) => p.constant)))];
+  // Modules share the bytes of a weight.
+  const constants = [...new Map(executables.flatMap((x) => x.prepare.map((p) => [p.constant.bytes, p.constant]))).values()];
   const weights = concatenate(constants.map((c) => c.bytes));
   const code = concatenate(executables.map((x) => x.module));
   const manifest: Manifest = {
@@ -72,8 +73,8 @@ export function pack(graph: Graph, executables: readonly Executable[]): Uint8Arr
 }
 
 function prepareRecords(executable: Executable, constants: readonly StoredConstant[]): ModuleRecord["prepare"] {
-  const index = new Map(constants.map((c, i) => [c, i]));
-  return executable.prepare.map((p) => ({ constant: index.get(p.constant) as number, staging: p.staging }));
+  const index = new Map(constants.map((c, i) => [c.bytes, i]));
+  return executable.prepare.map((p) => ({ constant: index.get(p.constant.bytes) as number, staging: p.staging }));
 }
 
 function concatenate(parts: readonly Uint8Array[]): { readonly bytes: Uint8Array; readonly offsets: readonly number[] } {

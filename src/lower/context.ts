@@ -21,7 +21,7 @@ export interface Placed extends Place {
 export type LayoutWish = (value: Value, lanes: number) => Layout | undefined;
 
 /** Weights are encoded once, whatever the number of targets. */
-const encoded = new WeakMap<TensorData, StoredConstant>();
+const encoded = new WeakMap<TensorData, Pick<StoredConstant, "dtype" | "bytes" | "encoding">>();
 
 const tables = new Map<string, ConstantValue>();
 
@@ -31,7 +31,6 @@ export class LoweringContext {
   readonly target: Target;
   readonly calls: KernelCall[] = [];
   readonly prepare: PrepareTask[] = [];
-  readonly constants: StoredConstant[] = [];
   readonly residents: Buffer[] = [];
   readonly uses: ReadonlyMap<Value, number>;
   readonly consumers = new Map<Value, Node[]>();
@@ -40,7 +39,8 @@ export class LoweringContext {
   readonly #batched: ReadonlySet<Value>;
   readonly #placed = new Map<Value, Placed[]>();
   readonly #views = new Map<Value, Placed>();
-  readonly #prepared = new Map<string, Buffer>();
+  readonly #stored = new Map<TensorData, StoredConstant>();
+  readonly #prepared = new Map<StoredConstant, Map<string, Buffer>>();
   readonly #wish: LayoutWish;
   #bufferCount = 0;
   node = "";
@@ -160,12 +160,14 @@ export class LoweringContext {
   /** A resident buffer that holds a constant in the form that a kernel wants; made once for each form. */
   weights(value: ConstantValue, spec: PrepareSpec, bytes: number): Buffer {
     const constant = this.stored(value.name, value.type.shape, value.data);
-    const key = `${this.constants.indexOf(constant)} ${JSON.stringify(spec)}`;
-    const known = this.#prepared.get(key);
+    const forms = this.#prepared.get(constant) ?? new Map<string, Buffer>();
+    this.#prepared.set(constant, forms);
+    const key = JSON.stringify(spec);
+    const known = forms.get(key);
     if (known !== undefined) return known;
     const buffer = this.buffer(value.name, Math.ceil(bytes / 4), "resident");
     this.prepare.push({ constant, spec, to: buffer });
-    this.#prepared.set(key, buffer);
+    forms.set(key, buffer);
     return buffer;
   }
 
@@ -181,15 +183,10 @@ export class LoweringContext {
   }
 
   stored(name: string, shape: readonly number[], data: TensorData): StoredConstant {
-    let constant = encoded.get(data);
-    if (constant === undefined) {
-      const dtype = data instanceof Float32Array ? "float32" : "int32";
-      const elements = data instanceof Float32Array || data instanceof Int32Array ? data : Int32Array.from(data as ArrayLike<number | bigint>, (v) => narrowed(name, v));
-      const { encoding, bytes } = encodeConstant(elements, dtype);
-      constant = { name, dtype, shape, bytes, encoding };
-      encoded.set(data, constant);
-    }
-    if (!this.constants.includes(constant)) this.constants.push(constant);
+    const known = this.#stored.get(data);
+    if (known !== undefined) return known;
+    const constant = { name, shape, ...(encoded.get(data) ?? encode(name, data)) };
+    this.#stored.set(data, constant);
     return constant;
   }
 
@@ -234,6 +231,14 @@ export class LoweringContext {
     const problem = { planes, planeStride: layout.strides[1] as number, runs: paddingRuns(shape, layout), value: layout.padding.value };
     this.call(x32Fill, problem, [{ buffer, offset: 0 }], { joins: true });
   }
+}
+
+function encode(name: string, data: TensorData): Pick<StoredConstant, "dtype" | "bytes" | "encoding"> {
+  const dtype = data instanceof Float32Array ? "float32" : "int32";
+  const elements = data instanceof Float32Array || data instanceof Int32Array ? data : Int32Array.from(data as ArrayLike<number | bigint>, (v) => narrowed(name, v));
+  const result = { dtype, ...encodeConstant(elements, dtype) } as const;
+  encoded.set(data, result);
+  return result;
 }
 
 function narrowed(name: string, value: number | bigint): number {

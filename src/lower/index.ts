@@ -82,7 +82,7 @@ export function lower(source: Graph, target: Target): KernelGraph {
   ctx.node = "updates";
   emitUpdates(ctx);
   const memory = planMemory(ctx.calls, inputs, outputs, ctx.prepare, ctx.residents);
-  return { name: graph.name, target, calls: ctx.calls, prepare: ctx.prepare, constants: ctx.constants, inputs, outputs, parameters, memory };
+  return { name: graph.name, target, calls: ctx.calls, prepare: ctx.prepare, inputs, outputs, parameters, memory };
 }
 
 function rejectUnsupported(graph: Graph): void {

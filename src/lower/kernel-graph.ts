@@ -70,7 +70,6 @@ export interface KernelGraph {
   readonly target: Target;
   readonly calls: readonly KernelCall[];
   readonly prepare: readonly PrepareTask[];
-  readonly constants: readonly StoredConstant[];
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   readonly parameters: readonly (Port & { readonly value: ParameterValue })[];

@@ -33,7 +33,6 @@ function graphOf(calls: readonly KernelCall[]): KernelGraph {
     target: targets["wasm-x64-plain"],
     calls,
     prepare: [{ constant, spec: { kind: "stream", m: 5, depth: 5, group: 4, channelStride: 1, taps: [0] }, to: weights }],
-    constants: [constant],
     inputs: [{ name: "x", dtype: "float32", shape: [5], place: at(x) }],
     outputs: [{ name: "y", dtype: "float32", shape: [5], place: at(y) }],
     parameters: [],
