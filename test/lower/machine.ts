@@ -47,9 +47,10 @@ export class Machine {
     this.#segments = segments;
   }
 
+  /** Outputs, and parameters as the run leaves them. */
   run(feeds: Readonly<Record<string, Tensor>>, threads = 1, order: Order = "call by call"): Map<string, Tensor> {
     const bytes = new Uint8Array(this.#memory.buffer);
-    const { memory, inputs, outputs } = this.#graph;
+    const { memory, inputs, outputs, parameters } = this.#graph;
     const at = ({ place }: Port) => (memory.addresses.get(place.buffer) as number) + 4 * place.offset;
     new Int32Array(this.#memory.buffer, memory.staging).fill(poison);
     for (const port of inputs) {
@@ -60,6 +61,6 @@ export class Machine {
     for (const segment of this.#segments)
       if (order === "call by call") for (const step of segment) for (const thread of everyone) this.#runStep(step, thread, threads);
       else for (const thread of everyone) for (const step of segment) this.#runStep(step, thread, threads);
-    return new Map(outputs.map((port) => [port.name, resultOf(port, bytes.slice(at(port), at(port) + 4 * elementCount(port.shape)).buffer) as Tensor]));
+    return new Map([...outputs, ...parameters].map((port) => [port.name, resultOf(port, bytes.slice(at(port), at(port) + 4 * elementCount(port.shape)).buffer) as Tensor]));
   }
 }
