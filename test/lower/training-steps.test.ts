@@ -8,7 +8,7 @@ import { createRandom } from "../../src/zoo/random.ts";
 import { tinyNet } from "../train/toy.ts";
 import { Machine, orders } from "./machine.ts";
 
-const bytesOf = (data: Tensor["data"] | undefined) => new Uint8Array(data?.buffer ?? []);
+const bytesOf = (data: Tensor["data"] = new Uint8Array()) => new Uint8Array(data.buffer as ArrayBuffer);
 
 /** Barriers keep the parts of a training step apart, its updates among them. */
 test.each([
