@@ -1,4 +1,5 @@
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { type Case, caseName, defaultNets, makeCase, parseCases } from "./cases.ts";
@@ -100,10 +101,15 @@ async function main(): Promise<number> {
   const rows = rowsOf(measurements, subject);
   const host = { engine: `Node ${process.versions.node} (V8 ${process.versions.v8})`, cpu: cpus()[0]?.model ?? "unknown", processors: cpus().length, loadBefore: load };
   const json = `${JSON.stringify({ host, subject, rounds, runs, rows, times: measurements.map((m) => m.times.map((t) => Number(t.toFixed(3)))) }, undefined, 1)}\n`;
-  if (values.out !== undefined) writeFileSync(values.out, json);
   process.stdout.write(
     values.json === true ? json : `${tableOf(rows, subject)}\n\n${host.engine}, ${host.cpu}, ${host.processors} processors; ${rounds} rounds of ${runs} inferences each.\n`,
   );
+  if (values.out !== undefined) {
+    // npm starts workspaces in their own folder; the path is meant from where the user is.
+    const file = resolve(process.env.INIT_CWD ?? ".", values.out);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, json);
+  }
   const wrong = rows.filter((row) => !(row.error <= largestError));
   for (const row of wrong)
     progress(`${row.net}: ${row.contender} with ${row.threads} threads is off by ${row.error.toExponential(1)} of the output's range, more than ${largestError}`);
