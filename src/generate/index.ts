@@ -79,7 +79,7 @@ function emitPrepareExport(builder: ModuleBuilder, graph: KernelGraph, address: 
  * a wake-up at most and an idle one no time.
  */
 function emitBarrier(builder: ModuleBuilder): FunctionRef {
-  const spins = 4000;
+  const spins = 20000;
   return builder.function(i32Params(1), (fn, threads) => {
     const zero = i32.const(0);
     const phase = fn.let(i32.atomicLoad(zero, control.barrierPhase));
