@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
 import { cpus, loadavg } from "node:os";
+import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type Case, caseName, defaultNets, makeCase, parseCases } from "./cases.ts";
 import { contenders } from "./contenders/index.ts";

@@ -53,6 +53,21 @@ describe("special values", () => {
       { x: special, y: reversed },
     ));
 
+  test("NaN wins every window of max pooling that holds it", () => {
+    const x = randomTensor([1, 2, 9, 11], 4);
+    x.data[17] = Number.NaN;
+    x.data[140] = Number.NaN;
+    const attrs = { kernel: [3, 3], dilations: [1, 1], pads: [1, 1, 1, 1], ceilMode: false };
+    for (const strides of [
+      [1, 1],
+      [2, 2],
+    ])
+      everywhere(
+        graphOf((b) => b.add("MaxPool", [b.image("x", [1, 2, 9, 11])], { ...attrs, strides })),
+        { x },
+      );
+  });
+
   test("integer division", () => {
     const [a, b] = pair([7, -7, 7, -7, 5, 0, -(2 ** 31), 2 ** 31 - 1], [2, 2, -2, -2, 0, 3, -1, -1]);
     const [p, q] = [e.input(0), e.input(1)];

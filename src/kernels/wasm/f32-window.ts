@@ -3,10 +3,10 @@ import type { Local } from "../../codegen/wasm/function.ts";
 import type { Activation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext } from "../kernel.ts";
 import { type Region, setTileOffsets, type Tile, tileFits, tilesOf, vectorOffsets } from "../region.ts";
-import { emitActivation, fastMax, madd } from "../vector-math.ts";
+import { emitActivation, madd } from "../vector-math.ts";
 
 /**
- * y[c, p] = act(bias[c] + Σ_t w[c, t] · x[c, p + tap t] + residual[c, p]) (depthwise convolution), max_t x[c, p + tap t] (max pooling),
+ * y[c, p] = act(bias[c] + Σ_t w[c, t] · x[c, p + tap t] + residual[c, p]) (depthwise convolution), max_t x[c, p + tap t] (max pooling, NaN wins),
  * or scale · Σ_t x[c, p + tap t] (sum pooling). Each loaded vector serves all output rows of the tile that need it.
  */
 export interface WindowProblem {
@@ -115,7 +115,7 @@ function emitTile(
     acc.forEach((_, i) => started.add(i));
   }
   const combine = (a: Local<"v128">, x: V128, tap: number): V128 =>
-    p.kind === "depthwise" ? madd(target, x, weights[tap] as V128, a) : p.kind === "max" ? fastMax(target, a, x) : f32x4.add(a, x);
+    p.kind === "depthwise" ? madd(target, x, weights[tap] as V128, a) : p.kind === "max" ? f32x4.max(a, x) : f32x4.add(a, x);
   const loaded = fn.local("v128");
   const low = fn.local("v128");
   const high = fn.local("v128");
