@@ -96,9 +96,9 @@ export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
     const rest = p.m % filters;
     const blockCycles = (f: number) => {
       const live = f * vectors + vectors + (target.loadsFirst ? f : 1);
-      const spills = Math.max(0, live - target.vectorRegisters) * 1.5;
+      const spills = Math.max(0, live - target.vectorRegisters) * 1.5 + (target.loadsFirst && live >= target.vectorRegisters ? 0.4 : 0);
       const blocks = target.loadsFirst && choice.taps === "unrolled" && p.taps.length > 1 ? 2 : 1;
-      const step = Math.max(f * vectors * 0.5, (f * (target.splatFoldsAddress ? 1 : 2) + vectors) / 2) + 0.7 + spills + (choice.taps === "table" ? 0.5 : 0);
+      const step = Math.max(f * vectors * 0.5, (f * (target.splatFoldsAddress ? 1 : 2) + vectors) / 2) + 0.7 + spills + (choice.taps === "table" ? 0.7 : 0);
       return p.channels * p.taps.length * step * blocks + f * vectors * 2 + 12;
     };
     return count * (Math.floor(p.m / filters) * blockCycles(filters) + (rest > 0 ? blockCycles(rest) : 0));

@@ -58,11 +58,13 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
   cost(p, choice, target) {
     const { tile, group } = choice;
     const vectors = tile.rows * tile.vectors;
+    // Measured on x64: an entry's vectors come from another plane each time, so that cache lines and pages cost as much as arithmetic.
     const live = target.loadsFirst ? 2 * vectors * (group === 4 ? 2 : 1) + 1 : vectors + 2;
-    const spills = Math.max(0, live - target.vectorRegisters) * 0.6;
-    const perEntry = vectors * (target.fma ? 0.62 : 0.75) + (group === 4 ? 1.1 : 2.2) + spills;
+    const spills = Math.max(0, live - (target.vectorRegisters - 1)) * (target.loadsFirst ? 1.9 : 0.6);
+    const lines = Math.max(0, tile.rows - 2) * 0.35;
+    const perEntry = vectors * (target.fma ? 1 : 1.1) + (group === 4 ? 1.1 : 1.6) + spills + lines;
     const padding = group === 4 ? 1.5 * p.m : 0;
-    return tilesOf(p.region, tile).count * ((p.nonZeros + padding) * perEntry + p.m * (vectors * 1.5 + 14));
+    return tilesOf(p.region, tile).count * ((p.nonZeros + padding) * perEntry + p.m * (vectors * 1.5 + 30));
   },
   items: (p, choice) => (choice.split === "tiles" ? tilesOf(p.region, choice.tile).count : p.m),
   emit(context, p, choice) {
