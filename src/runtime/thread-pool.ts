@@ -24,8 +24,8 @@ export interface ComputeInit {
 }
 
 /**
- * What a compute worker runs: instantiate, then wait for generations for ever. It looks a few thousand times before it sleeps
- * (tens of microseconds), so that inferences in a row find it awake and an idle session costs nothing. Self-contained (see `createExecutor`).
+ * What a compute worker runs: instantiate, then wait for generations for ever. It looks for a millisecond before it sleeps, so that
+ * inferences in a row find it awake and an idle session costs nothing. Self-contained (see `createExecutor`).
  */
 export function computeMain(layout: Layout): void {
   interface Port {
@@ -36,7 +36,9 @@ export function computeMain(layout: Layout): void {
   const scope = globalThis as unknown as Port & { process?: { getBuiltinModule?: (name: string) => { parentPort: Port | null } } };
   const node = scope.process !== undefined && scope.process.getBuiltinModule !== undefined ? scope.process.getBuiltinModule("node:worker_threads") : undefined;
   const port = node !== undefined && node.parentPort !== null ? node.parentPort : (scope as Port);
-  const looks = 5000;
+  const patience = 1; // milliseconds
+  // No sleep is endless: V8 of Node 20 now and then misses that a sleeping thread is to be woken or ended.
+  const nap = 250;
 
   /**
    * A share that trapped leaves the others waiting at a barrier for ever, where nobody can reach them. So its worker goes on arriving
@@ -50,7 +52,7 @@ export function computeMain(layout: Layout): void {
         Atomics.store(words, layout.barrierCount >> 2, 0);
         Atomics.add(words, phase, 1);
         Atomics.notify(words, phase);
-      } else while (Atomics.load(words, phase) === current) Atomics.wait(words, phase, current);
+      } else while (Atomics.load(words, phase) === current) Atomics.wait(words, phase, current, nap);
     }
   }
 
@@ -64,8 +66,9 @@ export function computeMain(layout: Layout): void {
         const code = instance.exports as unknown as { run(thread: number, threads: number): void; runStep(step: number, thread: number, threads: number): void };
         port.postMessage({ ready: true });
         for (;;) {
-          for (let i = 0; i < looks && Atomics.load(words, generation) === seen; i++);
-          while (Atomics.load(words, generation) === seen) Atomics.wait(words, generation, seen);
+          const until = performance.now() + patience;
+          for (let i = 1; Atomics.load(words, generation) === seen; i++) if (i % 256 === 0 && performance.now() > until) break;
+          while (Atomics.load(words, generation) === seen) Atomics.wait(words, generation, seen, nap);
           seen = Atomics.load(words, generation);
           if (Atomics.load(words, layout.stop >> 2) !== 0) break;
           const step = Atomics.load(words, layout.step >> 2);
@@ -136,7 +139,7 @@ export function startThreads(threads: number, memory: WebAssembly.Memory, layout
     awaitStep() {
       const done = layout.stepDone >> 2;
       for (let i = 0; i < 100000 && Atomics.load(words, done) < threads - 1; i++);
-      for (let n = Atomics.load(words, done); n < threads - 1; n = Atomics.load(words, done)) Atomics.wait(words, done, n);
+      for (let n = Atomics.load(words, done); n < threads - 1; n = Atomics.load(words, done)) Atomics.wait(words, done, n, 100);
     },
     failed: () => Atomics.load(words, layout.failed >> 2) !== 0,
     stop() {

@@ -68,7 +68,7 @@ const samples = {
     ["select", i32.select(p, q, i32.const(1))],
     ...singles(i32, ["truncSatF32", "reinterpretF32"], s),
     ["atomicAdd", i32.atomicAdd(i32.const(16), p, 4)],
-    ["atomicWait", i32.atomicWait(i32.const(16), p, 4)],
+    ["atomicWait", i32.atomicWait(i32.const(16), p, 20, 4)],
     ["atomicNotify", i32.atomicNotify(i32.const(16), p, 4)],
   ],
   f32: [

@@ -17,7 +17,7 @@ describe("disassemble", () => {
       fn.if(
         left,
         () => fn.storeLanes(y, fn.let(v128.const([1, 2, -0, 1e-3])), 3, 4),
-        () => fn.drop(i32.atomicWait(i32.const(0), i32.const(1), 8)),
+        () => fn.drop(i32.atomicWait(i32.const(0), i32.const(1), 20, 8)),
       );
       fn.switch(left, [() => fn.fill(y, i32.const(0), count), () => fn.store(y, v128.constI32(-1))]);
     });

@@ -102,8 +102,9 @@ export const i32 = {
   reinterpretF32: un<"f32", "i32">("i32", [0xbc]),
   atomicLoad: load("i32", [0xfe, 0x10], 2),
   atomicAdd: (address: I32, value: I32, offset = 0): I32 => code("i32", address.bytes, value.bytes, [0xfe, 0x1e], memarg(2, offset)),
-  /** memory.atomic.wait32 without a timeout: blocks while the word holds `expected`. */
-  atomicWait: (address: I32, expected: I32, offset = 0): I32 => code("i32", address.bytes, expected.bytes, [0x42, 0x7f], [0xfe, 0x01], memarg(2, offset)),
+  /** memory.atomic.wait32: sleeps while the word holds `expected`, `milliseconds` at most. */
+  atomicWait: (address: I32, expected: I32, milliseconds: number, offset = 0): I32 =>
+    code("i32", address.bytes, expected.bytes, [0x42], signed(milliseconds * 1_000_000), [0xfe, 0x01], memarg(2, offset)),
   atomicNotify: (address: I32, count: I32, offset = 0): I32 => code("i32", address.bytes, count.bytes, [0xfe, 0x00], memarg(2, offset)),
 } as const;
 

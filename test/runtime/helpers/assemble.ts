@@ -55,7 +55,7 @@ export function barrier(threads: number, phase: number): Code {
     [zero, constant(-1), atomic(0x00, control.barrierPhase), 0x1a],
   ];
   const wait: Code = [
-    [0x03, 0x40, zero, get(phase), 0x42, 0x7f, atomic(0x01, control.barrierPhase), 0x1a],
+    [0x03, 0x40, zero, get(phase), 0x42, 0x80, 0xda, 0xc4, 0x09, atomic(0x01, control.barrierPhase), 0x1a],
     [zero, atomic(0x10, control.barrierPhase), get(phase), 0x46, 0x0d, 0, 0x0b],
   ];
   const several: Code = [zero, atomic(0x10, control.barrierPhase), set(phase), when(equals(arrive, [get(threads), constant(1), subtract]), release, wait)];
