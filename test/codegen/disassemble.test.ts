@@ -38,7 +38,7 @@ func 0 "axpy" (i32, i32, i32) locals 1 i32, 1 v128
     v128.store64_lane($1 +4 lane 0, $4)
     v128.store32_lane($1 +12 lane 2, $4)
   else
-    drop(memory.atomic.wait32(0 +8, 1, -1 as i64))
+    drop(memory.atomic.wait32(0 +8, 1, 20000000 as i64))
   block
     block
       block
