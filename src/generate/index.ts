@@ -81,7 +81,7 @@ function emitPrepareExport(builder: ModuleBuilder, graph: KernelGraph, address: 
  */
 const looks = 100_000;
 
-/** Milliseconds of a sleep after which a thread looks again: V8 of Node 20 now and then misses that a sleeping thread is to be woken or ended. */
+/** Milliseconds of a sleep after which a thread looks again, so that a wake-up that gets lost costs time only. */
 const nap = 20;
 
 /** barrier(threads): the last to arrive opens it for all. The others look a bounded number of times, then sleep. */

@@ -29,11 +29,6 @@ export function tilesOf(region: Region, tile: Tile): { readonly x: number; reado
   return { x, y, count: x * y };
 }
 
-/** Elements computed over elements wanted, ≥ 1. */
-export function tileWaste(region: Region, tile: Tile): number {
-  return (tilesOf(region, tile).count * tile.rows * tile.vectors * 4) / (region.h * region.w);
-}
-
 /** Sets the byte offsets of tile `index` in the input and output plane. Neighbours in a row of output read `columnStep` elements apart. */
 export function setTileOffsets(fn: FunctionBuilder, region: Region, tile: Tile, index: I32, inOffset: Local<"i32">, outOffset: Local<"i32">, columnStep = 1): void {
   const tiles = tilesOf(region, tile);

@@ -29,7 +29,6 @@ export function reachedPads(window: Window, input: readonly number[], output: re
   return { ...window, pads: [top, left, Math.max(0, reach(oh, 0) - top - h), Math.max(0, reach(ow, 1) - left - w)] };
 }
 
-export const isPointwise = (w: Window): boolean => w.kernel[0] === 1 && w.kernel[1] === 1 && isUnit(w);
 const isUnit = (w: Window): boolean => w.strides[0] === 1 && w.strides[1] === 1 && w.pads.every((p) => p === 0);
 
 /** The layout in which every tap of the window is one offset: padded planes, split into phases if the stride asks for it. */

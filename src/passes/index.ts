@@ -22,15 +22,12 @@ export { eliminateDeadNodes } from "./eliminate-dead-nodes.ts";
 export type { Pass } from "./pass.ts";
 export { originalName } from "./rewrite.ts";
 
+/** What makes a graph smaller and leaves its arithmetic as it is, in order. */
+const cleanUp: readonly Pass[] = [eliminateDeadNodes, eliminateIdentity, eliminateNeutralOperands, foldConstants, mergeMovements, mergeConstants, eliminateCommonSubexpressions];
+
 /** What inference takes, in order: first clean up, then arithmetic into weights, then fusion. */
 export const passes: readonly Pass[] = [
-  eliminateDeadNodes,
-  eliminateIdentity,
-  eliminateNeutralOperands,
-  foldConstants,
-  mergeMovements,
-  mergeConstants,
-  eliminateCommonSubexpressions,
+  ...cleanUp,
   useGlobalAveragePool,
   gemmFromMatMul,
   fusePad,
@@ -47,16 +44,7 @@ export const passes: readonly Pass[] = [
 export const trainingPasses: readonly Pass[] = [eliminateDeadNodes, eliminateIdentity, foldConstants, mergeMovements, eliminateCommonSubexpressions];
 
 /** What a training step takes, its gradients included, whose weights are parameters. */
-export const gradientPasses: readonly Pass[] = [
-  eliminateDeadNodes,
-  eliminateIdentity,
-  eliminateNeutralOperands,
-  foldConstants,
-  mergeMovements,
-  mergeConstants,
-  eliminateCommonSubexpressions,
-  rulePass("fuse-elementwise", [fuseElementwiseRule]),
-];
+export const gradientPasses: readonly Pass[] = [...cleanUp, rulePass("fuse-elementwise", [fuseElementwiseRule])];
 
 export interface OptimizeOptions {
   /** Passes to run instead of all of `passes`. */

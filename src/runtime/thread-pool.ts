@@ -37,7 +37,7 @@ export function computeMain(layout: Layout): void {
   const node = scope.process !== undefined && scope.process.getBuiltinModule !== undefined ? scope.process.getBuiltinModule("node:worker_threads") : undefined;
   const port = node !== undefined && node.parentPort !== null ? node.parentPort : (scope as Port);
   const patience = 1; // milliseconds
-  // No sleep is endless: V8 of Node 20 now and then misses that a sleeping thread is to be woken or ended.
+  // No sleep is endless, so that a wake-up that gets lost costs time only.
   const nap = 250;
 
   /**
