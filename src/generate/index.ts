@@ -4,6 +4,7 @@ import { i32 } from "../codegen/wasm/code.ts";
 import type { FunctionBuilder, FunctionRef, Local } from "../codegen/wasm/function.ts";
 import { i32Params, ModuleBuilder } from "../codegen/wasm/module.ts";
 import { CadnnError, invariant } from "../errors.ts";
+import { canonicalText } from "../kernels/costs.ts";
 import { emitKernel } from "../kernels/emit.ts";
 import type { KernelCall, KernelGraph, Place, StoredConstant } from "../lower/kernel-graph.ts";
 import { placeBarriers } from "./barriers.ts";
@@ -142,7 +143,7 @@ function shareStart(fn: FunctionBuilder, items: number, thread: Local<"i32">, th
 }
 
 function kernelFunction(builder: ModuleBuilder, known: Map<string, FunctionRef>, graph: KernelGraph, call: KernelCall): FunctionRef {
-  const key = `${call.template.name} ${JSON.stringify([call.problem, call.choice], (_, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v))}`;
+  const key = `${call.template.name} ${canonicalText([call.problem, call.choice])}`;
   let kernel = known.get(key);
   if (kernel === undefined) {
     kernel = emitKernel(builder, graph.target, call.template, call.problem, call.choice);

@@ -34,13 +34,3 @@ export interface EmitContext {
 export function defineKernel<P, C>(template: KernelTemplate<P, C>): KernelTemplate<P, C> {
   return template;
 }
-
-/** The choice with the least estimated cost. */
-export function bestChoice<P, C>(template: KernelTemplate<P, C>, problem: P, target: Target): { readonly choice: C; readonly cost: number } | undefined {
-  let best: { choice: C; cost: number } | undefined;
-  for (const choice of template.choices(problem, target)) {
-    const cost = template.cost(problem, choice, target);
-    if (best === undefined || cost < best.cost) best = { choice, cost };
-  }
-  return best;
-}

@@ -4,7 +4,8 @@ import { CadnnError, invariant } from "../errors.ts";
 import { type ConstantValue, type Graph, type Node, type ParameterValue, useCounts, type Value } from "../ir/graph.ts";
 import type { TensorData } from "../ir/types.ts";
 import { elementCount } from "../ir/types.ts";
-import { bestChoice, type KernelTemplate } from "../kernels/kernel.ts";
+import type { Costs, Priced } from "../kernels/costs.ts";
+import type { KernelTemplate } from "../kernels/kernel.ts";
 import { type NestDim, sortDims } from "../kernels/nest.ts";
 import { x32Copy } from "../kernels/wasm/x32-copy.ts";
 import { x32Fill } from "../kernels/wasm/x32-fill.ts";
@@ -42,16 +43,18 @@ export class LoweringContext {
   readonly #stored = new Map<TensorData, StoredConstant>();
   readonly #prepared = new Map<StoredConstant, Map<string, Buffer>>();
   readonly #wish: LayoutWish;
+  readonly #costs: Costs;
   #bufferCount = 0;
   node = "";
 
-  constructor(graph: Graph, target: Target, batched: ReadonlySet<Value>, lanes: number, wish: LayoutWish) {
+  constructor(graph: Graph, target: Target, batched: ReadonlySet<Value>, lanes: number, wish: LayoutWish, costs: Costs) {
     this.graph = graph;
     this.target = target;
     this.lanes = lanes;
     this.uses = useCounts(graph);
     this.#batched = batched;
     this.#wish = wish;
+    this.#costs = costs;
     for (const node of graph.nodes)
       for (const v of new Set(node.inputs)) {
         if (v === undefined) continue;
@@ -190,6 +193,11 @@ export class LoweringContext {
     return constant;
   }
 
+  /** The cheapest choice for the target. */
+  best<P, C>(template: KernelTemplate<P, C>, problem: P): Priced<C> | undefined {
+    return this.#costs.best(template, problem, this.target);
+  }
+
   /** Adds a call with the best choice for the target. */
   call<P, C>(
     template: KernelTemplate<P, C>,
@@ -197,7 +205,7 @@ export class LoweringContext {
     operands: readonly Place[],
     extra: Partial<Pick<KernelCall, "repeat" | "joins" | "macs">> & { readonly choice?: C } = {},
   ): void {
-    const choice = extra.choice ?? bestChoice(template, problem, this.target)?.choice;
+    const choice = extra.choice ?? this.best(template, problem)?.choice;
     invariant(choice !== undefined, `${template.name} has no choice for ${JSON.stringify(problem)}`);
     invariant(operands.length === template.operands(problem).length, `${template.name} takes ${template.operands(problem).length} operands`);
     const { repeat, joins } = extra;

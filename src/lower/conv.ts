@@ -2,7 +2,6 @@ import { invariant } from "../errors.ts";
 import { type Activation, noActivation } from "../ir/activation.ts";
 import { type ConstantValue, isConstant, type Node, type Value } from "../ir/graph.ts";
 import { elementCount } from "../ir/types.ts";
-import { bestChoice } from "../kernels/kernel.ts";
 import type { Region } from "../kernels/region.ts";
 import { f32Gemm, type GemmChoice, type GemmProblem } from "../kernels/wasm/f32-gemm.ts";
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmStreamBytes } from "../kernels/wasm/f32-spmm.ts";
@@ -135,8 +134,8 @@ function choosePlan(ctx: LoweringContext, conv: ConvProblem, { input, windowed, 
     if (region.w < 4) return;
     const walk = { region, outStride: output.strides[1] as number, residual: conv.residual !== undefined && !junk, activation: conv.activation };
     const times = batches * conv.group;
-    const gemm = bestChoice(f32Gemm, product(walk), ctx.target);
-    const spmm = sparse && bestChoice(f32Spmm, sparse(walk), ctx.target);
+    const gemm = ctx.best(f32Gemm, product(walk));
+    const spmm = sparse && ctx.best(f32Spmm, sparse(walk));
     if (gemm !== undefined) plans.push({ output, walk, junk, choice: { gemm: gemm.choice }, cost: gemm.cost * times + extraCost });
     if (spmm !== undefined) plans.push({ output, walk, junk, choice: { spmm: spmm.choice }, cost: spmm.cost * times + extraCost });
   };

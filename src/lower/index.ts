@@ -1,6 +1,7 @@
 import type { Target } from "../codegen/target.ts";
 import { CadnnError, throwProblems } from "../errors.ts";
 import { type Graph, isConstant, type Node, parametersOf, type Value } from "../ir/graph.ts";
+import { type Costs, estimatedCosts } from "../kernels/costs.ts";
 import { elementwiseExpr } from "../ops/elementwise.ts";
 import { LoweringContext } from "./context.ts";
 import { lowerConv } from "./conv.ts";
@@ -58,12 +59,17 @@ function loweringOf(node: Node): Lowering | undefined {
   return elementwiseExpr(node.op, node.attrs) === undefined ? undefined : lowerElementwise;
 }
 
+export interface LowerOptions {
+  /** What kernels cost; estimates, if left out. */
+  readonly costs?: Costs;
+}
+
 /** Chooses kernels, layouts and places in memory for a graph; throws `E_UNSUPPORTED_OP` that lists all nodes no kernel computes. */
-export function lower(source: Graph, target: Target): KernelGraph {
+export function lower(source: Graph, target: Target, { costs = estimatedCosts }: LowerOptions = {}): KernelGraph {
   const graph = legalize(source);
   rejectUnsupported(graph);
   const lanes = graph.updates.length > 0 ? batchOf(graph) : 1;
-  const ctx: LoweringContext = new LoweringContext(graph, target, batchedValues(graph, lanes), lanes, (value, n) => wish(ctx, value, n));
+  const ctx: LoweringContext = new LoweringContext(graph, target, batchedValues(graph, lanes), lanes, (value, n) => wish(ctx, value, n), costs);
   const inputs = graph.inputs.map((input): Port => {
     const layout = linear(input.type.shape);
     const buffer = ctx.buffer(input.name, layout.size);

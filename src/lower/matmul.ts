@@ -2,7 +2,6 @@ import { type Activation, activationExpr, noActivation } from "../ir/activation.
 import { type Expr, e, substitute } from "../ir/expr.ts";
 import { type ConstantValue, isConstant, type Node, type Value } from "../ir/graph.ts";
 import { elementCount } from "../ir/types.ts";
-import { bestChoice } from "../kernels/kernel.ts";
 import { f32Correlate } from "../kernels/wasm/f32-correlate.ts";
 import { f32Gemm, type GemmProblem } from "../kernels/wasm/f32-gemm.ts";
 import { f32Matvec } from "../kernels/wasm/f32-matvec.ts";
@@ -64,8 +63,8 @@ function lowerRows(ctx: LoweringContext, x: Value, w: ConstantValue, bias: Value
   const sparse = { ...dense, nonZeros };
   const source = ctx.read(x, linear(x.type.shape));
   const rest = [...(bias === undefined ? [] : [ctx.readAny(bias)]), ctx.write(y, linear(y.type.shape))];
-  const denseCost = bestChoice(f32Matvec, dense, ctx.target)?.cost ?? Number.POSITIVE_INFINITY;
-  const sparseCost = bestChoice(f32Spmv, sparse, ctx.target)?.cost ?? Number.POSITIVE_INFINITY;
+  const denseCost = ctx.best(f32Matvec, dense)?.cost ?? Number.POSITIVE_INFINITY;
+  const sparseCost = ctx.best(f32Spmv, sparse)?.cost ?? Number.POSITIVE_INFINITY;
   const macs = rows * m * k;
   if (sparseCost < denseCost) {
     const spec = { kind: "stream", m, depth: k, group: 4, channelStride: 1, taps: [0] } as const;
