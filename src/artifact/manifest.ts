@@ -34,10 +34,15 @@ export interface ConstantRecord extends TensorRecord {
   readonly bytes: number;
 }
 
-export type TargetName = "wasm-x64-relaxed" | "wasm-x64-plain" | "wasm-arm64-relaxed" | "wasm-arm64-plain";
+/**
+ * What a module is for: an architecture, relaxed SIMD or not and, where engines of the two schedule too differently for one module, a
+ * variant. `loadsfirst` is V8 that places all loads of a basic block before its arithmetic; see `codegen/target.ts`.
+ */
+export type TargetName = "wasm-x64-relaxed" | "wasm-x64-relaxed-loadsfirst" | "wasm-x64-plain" | "wasm-arm64-relaxed" | "wasm-arm64-plain";
 
 /** One generated module and how to drive it. */
 export interface ModuleRecord {
+  /** A runtime passes over modules for targets that it does not know. */
   readonly target: TargetName;
   /** Offset and size within the code section. */
   readonly offset: number;

@@ -4,7 +4,7 @@ import type { Manifest, RecordDType, TargetName } from "./manifest.ts";
 /** Bytes of an element outside; generated code keeps int64 as 32 bits, see `memoryBytes`. */
 export const recordElementBytes: Readonly<Record<RecordDType, number>> = { float32: 4, int32: 4, int64: 8, uint8: 1, int8: 1, bool: 1 };
 
-export const targetNames: readonly TargetName[] = ["wasm-x64-relaxed", "wasm-x64-plain", "wasm-arm64-relaxed", "wasm-arm64-plain"];
+export const targetNames: readonly TargetName[] = ["wasm-x64-relaxed", "wasm-x64-relaxed-loadsfirst", "wasm-x64-plain", "wasm-arm64-relaxed", "wasm-arm64-plain"];
 
 export const pageBytes = 65536;
 
@@ -57,7 +57,7 @@ function constant(item: unknown, at: string, end: number): Sized {
 
 function module(item: unknown, at: string, inputs: readonly Sized[], outputs: readonly Sized[], constants: readonly Sized[], code: Uint8Array): void {
   const fields = object(item, at);
-  check(targetNames.includes(fields.target as TargetName), `${at}.target`, `"${String(fields.target)}" is unknown`);
+  text(fields.target, `${at}.target`);
   const offset = integer(fields.offset, `${at}.offset`);
   const bytes = integer(fields.bytes, `${at}.bytes`);
   inside(offset, bytes, code.byteLength, `${at}.offset`, "code section");

@@ -9,8 +9,8 @@ export interface Target {
   /** Vector registers that V8's register allocator hands out. */
   readonly vectorRegisters: number;
   /**
-   * Whether some engines of this kind (V8 before version 12: Node 20) place all loads of a basic block before its arithmetic. Then a loop's
-   * loaded vectors need registers all at once, beside the accumulators.
+   * Whether the engine places all loads of a basic block before its arithmetic, as V8 of Node 20 does. Then a loop's loaded vectors need
+   * registers all at once, beside the accumulators.
    */
   readonly loadsFirst: boolean;
   /** Whether `load32_splat` folds its address, so that spreading a weight from memory costs one instruction. */
@@ -21,12 +21,13 @@ export interface Target {
   readonly pseudoMinMax: boolean;
 }
 
-const x64 = { backend: "wasm", vectorRegisters: 15, loadsFirst: true, splatFoldsAddress: true, maxFoldedOffset: 2 ** 31 - 1, pseudoMinMax: true } as const;
+const x64 = { backend: "wasm", vectorRegisters: 15, splatFoldsAddress: true, maxFoldedOffset: 2 ** 31 - 1, pseudoMinMax: true } as const;
 const arm64 = { backend: "wasm", vectorRegisters: 29, loadsFirst: false, splatFoldsAddress: false, maxFoldedOffset: 65520, pseudoMinMax: false } as const;
 
 export const targets: Readonly<Record<TargetName, Target>> = {
-  "wasm-x64-relaxed": { name: "wasm-x64-relaxed", fma: true, ...x64 },
-  "wasm-x64-plain": { name: "wasm-x64-plain", fma: false, ...x64 },
+  "wasm-x64-relaxed": { name: "wasm-x64-relaxed", fma: true, loadsFirst: false, ...x64 },
+  "wasm-x64-relaxed-loadsfirst": { name: "wasm-x64-relaxed-loadsfirst", fma: true, loadsFirst: true, ...x64 },
+  "wasm-x64-plain": { name: "wasm-x64-plain", fma: false, loadsFirst: true, ...x64 },
   "wasm-arm64-relaxed": { name: "wasm-arm64-relaxed", fma: true, ...arm64 },
   "wasm-arm64-plain": { name: "wasm-arm64-plain", fma: false, ...arm64 },
 };

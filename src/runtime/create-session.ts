@@ -77,7 +77,7 @@ function chooseModule(manifest: Manifest, features: Features, wanted: TargetName
     );
   }
   if (wanted === undefined && module.target !== runnable[0]) notes.push(`target ${module.target}: the file has no module for ${runnable[0]}`);
-  if (wanted === undefined && !features.relaxedSimd && present.some((name) => name.endsWith("-relaxed"))) {
+  if (wanted === undefined && !features.relaxedSimd && present.some((name) => name.includes("-relaxed"))) {
     notes.push(`target ${module.target}: this engine has no relaxed SIMD, which the file has a faster module for`);
   }
   return module;

@@ -6,6 +6,8 @@ export interface Features {
   readonly simd: boolean;
   /** Relaxed SIMD, above all fused multiply-add. Node 20 has it behind a flag, Safari not at all. */
   readonly relaxedSimd: boolean;
+  /** V8 of Node 20, and others of its age, which place all loads of a basic block before its arithmetic. They are told by having no garbage-collected types. */
+  readonly loadsFirst: boolean;
   /** Wasm atomics, and memory that can be shared with workers: pages need cross-origin isolation for it. */
   readonly threads: boolean;
   /** Whether `Atomics.wait` may be called here: not on the main thread of a page. */
@@ -13,6 +15,7 @@ export interface Features {
   readonly hardwareConcurrency: number;
 }
 
+const header = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
 const v128 = 0x7b;
 const f32 = 0x7d;
 const i32 = 0x7f;
@@ -25,17 +28,19 @@ export function detectFeatures(): Features {
     arch: architecture(),
     simd: validates(tinyModule([], v128, [...zeroVector, 0xfd, 0x62])), // i8x16.popcnt
     relaxedSimd: validates(tinyModule([], v128, [...zeroVector, ...zeroVector, ...zeroVector, 0xfd, 0x85, 0x02])), // f32x4.relaxed_madd
+    loadsFirst: !validates(Uint8Array.of(...header, 1, 3, 1, 0x5f, 0)), // a type section with one type: a struct without fields
     threads: sharedMemoryWorks(),
     mayBlock: mayBlock(),
     hardwareConcurrency: hardwareConcurrency(),
   };
 }
 
-/** Targets of this engine's modules, best first: its own architecture before the other, relaxed before plain. */
-export function targetsFor(features: Pick<Features, "arch" | "simd" | "relaxedSimd">): TargetName[] {
-  if (!features.simd) return [];
-  const of = (arch: "x64" | "arm64"): TargetName[] => (features.relaxedSimd ? [`wasm-${arch}-relaxed`, `wasm-${arch}-plain`] : [`wasm-${arch}-plain`]);
-  return [...of(features.arch), ...of(features.arch === "x64" ? "arm64" : "x64")];
+/** Targets of this engine's modules, best first: its own architecture before the other, relaxed before plain, its own variant before the other. */
+export function targetsFor({ arch, simd, relaxedSimd, loadsFirst }: Pick<Features, "arch" | "simd" | "relaxedSimd" | "loadsFirst">): TargetName[] {
+  if (!simd) return [];
+  const x64: TargetName[] = loadsFirst ? ["wasm-x64-relaxed-loadsfirst", "wasm-x64-relaxed"] : ["wasm-x64-relaxed", "wasm-x64-relaxed-loadsfirst"];
+  const names = { x64: [...x64, "wasm-x64-plain"], arm64: ["wasm-arm64-relaxed", "wasm-arm64-plain"] } as const;
+  return [...names[arch], ...names[arch === "x64" ? "arm64" : "x64"]].filter((name) => relaxedSimd || name.endsWith("-plain"));
 }
 
 /** Node, where workers come from `worker_threads`; its modules are reached without an import that bundlers would stumble over. */
@@ -92,7 +97,7 @@ function validates(code: Uint8Array<ArrayBuffer>): boolean {
 function tinyModule(parameters: readonly number[], result: number, instructions: readonly number[]): Uint8Array<ArrayBuffer> {
   const section = (id: number, content: readonly number[]): number[] => [id, content.length, ...content];
   return Uint8Array.of(
-    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...header,
     ...section(1, [1, 0x60, parameters.length, ...parameters, 1, result]),
     ...section(3, [1, 0]),
     ...section(7, [1, 1, 0x66, 0, 0]),

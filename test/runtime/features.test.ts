@@ -1,4 +1,4 @@
-import { arch } from "node:process";
+import { arch, versions } from "node:process";
 import { describe, expect, test } from "vitest";
 import { detectFeatures, targetsFor } from "../../src/runtime/features.ts";
 
@@ -9,10 +9,17 @@ describe("features", () => {
     expect(features.hardwareConcurrency).toBeGreaterThanOrEqual(1);
   });
 
-  test("order of targets: own architecture first, relaxed before plain", () => {
-    expect(targetsFor({ arch: "arm64", simd: true, relaxedSimd: true })).toEqual(["wasm-arm64-relaxed", "wasm-arm64-plain", "wasm-x64-relaxed", "wasm-x64-plain"]);
-    expect(targetsFor({ arch: "x64", simd: true, relaxedSimd: false })).toEqual(["wasm-x64-plain", "wasm-arm64-plain"]);
-    expect(targetsFor({ arch: "x64", simd: false, relaxedSimd: false })).toEqual([]);
+  test("order of targets: own architecture first, relaxed before plain, the variant for this engine before the other", () => {
+    const [late, early] = ["wasm-x64-relaxed", "wasm-x64-relaxed-loadsfirst"];
+    const arm64 = ["wasm-arm64-relaxed", "wasm-arm64-plain"];
+    expect(targetsFor({ arch: "x64", simd: true, relaxedSimd: true, loadsFirst: false })).toEqual([late, early, "wasm-x64-plain", ...arm64]);
+    expect(targetsFor({ arch: "arm64", simd: true, relaxedSimd: true, loadsFirst: true })).toEqual([...arm64, early, late, "wasm-x64-plain"]);
+    expect(targetsFor({ arch: "x64", simd: true, relaxedSimd: false, loadsFirst: true })).toEqual(["wasm-x64-plain", "wasm-arm64-plain"]);
+    expect(targetsFor({ arch: "x64", simd: false, relaxedSimd: false, loadsFirst: false })).toEqual([]);
+  });
+
+  test("V8 of Node 20 places loads first, and has no garbage-collected types", () => {
+    expect(detectFeatures().loadsFirst).toBe(Number(versions.v8.split(".")[0]) < 12);
   });
 
   test("an engine without shared memory, or a page that is not isolated, has no threads", () => {
