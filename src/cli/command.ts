@@ -37,6 +37,7 @@ export const sharedArgs = {
   target: { type: "string", description: "Wasm target to run, in place of the best one", valueHint: "NAME" },
   "input-shape": { type: "string", description: "Shape of an input whose dimensions are dynamic; may be repeated", valueHint: "name=1x3x224x224" },
   preprocess: { type: "string", description: "tf, torch, caffe, none, or mean=a,b,c,std=a,b,c on the 0…1 scale; optionally followed by ,bgr", valueHint: "SPEC" },
+  disable: { type: "string", description: "Optimizations to leave out: fuse, layout, loadElimination, winograd, tune, or names of passes", valueHint: "LIST" },
   "first-class": { type: "string", description: "Output index of class 0; 1 for nets with a background class", valueHint: "N" },
   reference: { type: "boolean", description: "Run ops by their reference semantics instead of compiling (slow)" },
 } as const satisfies ArgsDef;

@@ -73,6 +73,8 @@ export interface OpenModel {
 export interface OpenModelOptions extends ReadModelOptions {
   readonly threads?: number | undefined;
   readonly target?: string | undefined;
+  /** Optimizations to leave out where the net is compiled. */
+  readonly disable?: readonly string[];
   /** Run ops by their reference semantics. */
   readonly reference?: boolean;
 }
@@ -89,12 +91,15 @@ export async function openModel(path: string, options: OpenModelOptions): Promis
   const { createSession, detectFeatures } = await import("../runtime/index.ts");
   const started = performance.now();
   let artifact: Uint8Array;
-  if (model.kind === "cadnn") artifact = model.file;
-  else {
+  if (model.kind === "cadnn") {
+    if (options.disable !== undefined && options.disable.length > 0)
+      throw usage("a .cadnn file is compiled already", "--disable", "Give the option when compiling, or the ONNX net.");
+    artifact = model.file;
+  } else {
     const [{ compile }, { targetsFor }] = await Promise.all([import("../compile/index.ts"), import("../runtime/features.ts")]);
     const chosen = target ?? targetsFor(detectFeatures())[0] ?? "wasm-x64-plain";
     try {
-      artifact = await compile(model.graph, { targets: [chosen] });
+      artifact = await compile(model.graph, { targets: [chosen], optimize: { disable: options.disable ?? [] } });
     } catch (error) {
       throw inFile(path, error);
     }

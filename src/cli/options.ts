@@ -83,6 +83,13 @@ export function parseNumber(text: string, label: string, { integer = false, min,
   return value;
 }
 
+/** Names separated by commas, or given by repeating the option. */
+export const parseList = (values: readonly string[]): string[] =>
+  values
+    .flatMap((v) => v.split(","))
+    .map((v) => v.trim())
+    .filter((v) => v !== "");
+
 /** Reads `name=1x3x224x224` entries, several ones separated by commas or given by repeating the option. */
 export function parseInputShapes(values: readonly string[]): Record<string, readonly number[]> | undefined {
   const entries = values

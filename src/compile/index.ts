@@ -9,6 +9,9 @@ import { lower } from "../lower/index.ts";
 import type { StoredConstant } from "../lower/kernel-graph.ts";
 import { legalize } from "../lower/legalize.ts";
 import { optimize, trainingPasses } from "../passes/index.ts";
+import { type OptimizeSwitches, resolveSwitches } from "./switches.ts";
+
+export { type OptimizeSwitches, type Switches, switchNames } from "./switches.ts";
 
 /** Names of targets, or `wasm` for all WebAssembly ones. */
 export type TargetOption = TargetName | "wasm";
@@ -16,8 +19,8 @@ export type TargetOption = TargetName | "wasm";
 export interface CompileOptions extends ImportOptions {
   /** What to generate code for; default `["wasm"]`. */
   readonly targets?: readonly TargetOption[];
-  /** Passes to leave out. */
-  readonly optimize?: { readonly disable?: readonly string[] };
+  /** What to leave out. */
+  readonly optimize?: OptimizeSwitches;
   /** Told as each stage ends. */
   readonly observer?: (stage: CompileStage) => void;
 }
@@ -38,19 +41,20 @@ export interface CompileStage {
 export async function compile(model: Uint8Array | Graph, options: CompileOptions = {}): Promise<Uint8Array> {
   const { timed } = stopwatch(options.observer);
   const targets = resolveTargets(options.targets ?? ["wasm"]);
+  const { disable, layout, loadElimination, winograd } = resolveSwitches(options.optimize);
   const graph = timed("import", () => (model instanceof Uint8Array ? importOnnx(model, options) : model));
-  const optimized = timed("optimize", () => legalize(optimizeFor(graph, options)));
+  const optimized = timed("optimize", () => legalize(optimizeFor(graph, disable)));
   const executables = targets.map((target) => {
-    const kernels = timed("lower", () => lower(optimized, target), target.name);
+    const kernels = timed("lower", () => lower(optimized, target, { layout, loadElimination, winograd }), target.name);
     return timed("generate", () => generate(kernels), target.name);
   });
   return timed("pack", () => pack(graph, executables));
 }
 
 /** Training graphs keep their BatchNormalization and weights apart. */
-function optimizeFor(graph: Graph, options: CompileOptions): Graph {
-  if (graph.updates.length === 0) return optimize(graph, options.optimize ?? {});
-  return trainingPasses.reduce((g, pass) => (options.optimize?.disable?.includes(pass.name) ? g : pass.run(g)), graph);
+function optimizeFor(graph: Graph, disable: readonly string[]): Graph {
+  if (graph.updates.length === 0) return optimize(graph, { disable });
+  return trainingPasses.reduce((g, pass) => (disable.includes(pass.name) ? g : pass.run(g)), graph);
 }
 
 /** Puts executables and their weights, each once, into one file. */

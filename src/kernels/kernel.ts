@@ -15,6 +15,8 @@ export interface KernelTemplate<P = unknown, C = unknown> {
   choices(problem: P, target: Target): readonly C[];
   /** Estimated cycles of one thread. Ranks choices, and kernels against each other. */
   cost(problem: P, choice: C, target: Target): number;
+  /** Whether a vector of input, once loaded, serves several filters or rows of output. Absent where no choice does that. */
+  sharesLoads?(problem: P, choice: C): boolean;
   /** Number of independent work items. */
   items(problem: P, choice: C): number;
   /** Names of the address parameters, in order. */
@@ -33,4 +35,9 @@ export interface EmitContext {
 
 export function defineKernel<P, C>(template: KernelTemplate<P, C>): KernelTemplate<P, C> {
   return template;
+}
+
+/** The template with those choices alone that load a vector again for each filter and row. */
+export function withoutSharedLoads<P, C>(template: KernelTemplate<P, C>): KernelTemplate<P, C> {
+  return { ...template, choices: (problem, target) => template.choices(problem, target).filter((choice) => template.sharesLoads?.(problem, choice) !== true) };
 }

@@ -4,13 +4,14 @@ import { CadnnError, invariant } from "../errors.ts";
 import { type ConstantValue, type Graph, type Node, type ParameterValue, useCounts, type Value } from "../ir/graph.ts";
 import type { TensorData } from "../ir/types.ts";
 import { elementCount } from "../ir/types.ts";
-import type { Costs, Priced } from "../kernels/costs.ts";
-import type { KernelTemplate } from "../kernels/kernel.ts";
+import type { Priced } from "../kernels/costs.ts";
+import { type KernelTemplate, withoutSharedLoads } from "../kernels/kernel.ts";
 import { type NestDim, sortDims } from "../kernels/nest.ts";
 import { x32Copy } from "../kernels/wasm/x32-copy.ts";
 import { x32Fill } from "../kernels/wasm/x32-fill.ts";
 import type { Buffer, KernelCall, Place, PrepareSpec, PrepareTask, StoredConstant } from "./kernel-graph.ts";
 import { batchInnermost, compactPlanes, isSplit, type Layout, linear, samePlaces } from "./layout.ts";
+import type { LowerOptions } from "./options.ts";
 import { paddingRuns, phasesOf, whole } from "./phases.ts";
 
 /** A value in memory. */
@@ -30,6 +31,7 @@ const tables = new Map<string, ConstantValue>();
 export class LoweringContext {
   readonly graph: Graph;
   readonly target: Target;
+  readonly options: Required<LowerOptions>;
   readonly calls: KernelCall[] = [];
   readonly prepare: PrepareTask[] = [];
   readonly residents: Buffer[] = [];
@@ -43,18 +45,17 @@ export class LoweringContext {
   readonly #stored = new Map<TensorData, StoredConstant>();
   readonly #prepared = new Map<StoredConstant, Map<string, Buffer>>();
   readonly #wish: LayoutWish;
-  readonly #costs: Costs;
   #bufferCount = 0;
   node = "";
 
-  constructor(graph: Graph, target: Target, batched: ReadonlySet<Value>, lanes: number, wish: LayoutWish, costs: Costs) {
+  constructor(graph: Graph, target: Target, options: Required<LowerOptions>, batched: ReadonlySet<Value>, lanes: number, wish: LayoutWish) {
     this.graph = graph;
     this.target = target;
+    this.options = options;
     this.lanes = lanes;
     this.uses = useCounts(graph);
     this.#batched = batched;
     this.#wish = wish;
-    this.#costs = costs;
     for (const node of graph.nodes)
       for (const v of new Set(node.inputs)) {
         if (v === undefined) continue;
@@ -75,7 +76,8 @@ export class LoweringContext {
   /** Without padding: planes, or the batch innermost. */
   compactLayout(value: Value): Layout {
     const { shape } = value.type;
-    return this.isBatched(value) ? batchInnermost(shape) : value.type.dtype === "float32" ? compactPlanes(shape) : linear(shape);
+    if (this.isBatched(value)) return batchInnermost(shape);
+    return value.type.dtype === "float32" && this.options.layout ? compactPlanes(shape) : linear(shape);
   }
 
   /** Where consumers of the value would like it; without a common wish, compact. */
@@ -195,7 +197,8 @@ export class LoweringContext {
 
   /** The cheapest choice for the target. */
   best<P, C>(template: KernelTemplate<P, C>, problem: P): Priced<C> | undefined {
-    return this.#costs.best(template, problem, this.target);
+    const { costs, loadElimination } = this.options;
+    return costs.best(loadElimination ? template : withoutSharedLoads(template), problem, this.target);
   }
 
   /** Adds a call with the best choice for the target. */

@@ -3,13 +3,13 @@ import { type Activation, noActivation } from "../ir/activation.ts";
 import { type ConstantValue, isConstant, type Node, type Value } from "../ir/graph.ts";
 import { elementCount } from "../ir/types.ts";
 import type { Region } from "../kernels/region.ts";
-import { f32Gemm, type GemmChoice, type GemmProblem } from "../kernels/wasm/f32-gemm.ts";
+import { f32Gemm, type GemmChoice, type GemmProblem, type GemmWeights } from "../kernels/wasm/f32-gemm.ts";
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmStreamBytes } from "../kernels/wasm/f32-spmm.ts";
 import type { LoweringContext, Placed } from "./context.ts";
 import { type ConvProblem, finishConv } from "./conv-problem.ts";
 import { groupOf, packNow, rowCounts } from "./filters.ts";
 import type { Place } from "./kernel-graph.ts";
-import { type Layout, roundUp, samePlaces, withoutPadding } from "./layout.ts";
+import { type Layout, linear, roundUp, samePlaces, withoutPadding } from "./layout.ts";
 import { emitDepthwise } from "./sliding.ts";
 import { lowerAnyConv } from "./window-any.ts";
 import { isDepthwise, reachedPads, windowLayout, windowOf, windowTaps } from "./window-layout.ts";
@@ -61,11 +61,12 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
   const channelStride = input.layout.strides[1] as number;
   const shared = { m: filters, bias: conv.b !== undefined };
   const nonZeros = isConstant(w) ? Math.ceil(rowCounts(w).reduce((a, c) => a + c, 0) / group) : undefined;
+  const weights: GemmWeights = ctx.options.layout ? { kind: "packed" } : { kind: "strided", row: depth, channel: taps.length, taps: [...taps.keys()] };
   const sources: Sources = {
     input,
     windowed: wanted !== undefined,
     lanes,
-    product: (walk) => ({ ...shared, channels: perGroup, channelStride, taps, weights: { kind: "packed" }, ...walk }),
+    product: (walk) => ({ ...shared, channels: perGroup, channelStride, taps, weights, ...walk }),
     ...(nonZeros === undefined ? {} : { sparse: (walk) => ({ ...shared, nonZeros, depth, ...walk }) }),
   };
   const plan = choosePlan(ctx, conv, sources);
@@ -106,18 +107,25 @@ interface Operand {
 
 /** The filters of one group as the kernel wants them, and where it needs one its table of taps. */
 function weightsOf(ctx: LoweringContext, { w, group }: ConvProblem, sources: Sources, walk: Walk, { choice }: Plan, g: number): Place[] {
-  const { m, taps, channels, channelStride } = sources.product(walk);
+  const { m, taps, channels, channelStride, weights } = sources.product(walk);
   const depth = channels * taps.length;
   if ("spmm" in choice) {
     const part = groupOf(w as ConstantValue, g, group);
     const spec = { kind: "stream", m, depth, group: choice.spmm.group, channelStride, taps } as const;
     return [{ buffer: ctx.weights(part, spec, spmmStreamBytes(rowCounts(part), choice.spmm.group)), offset: 0 }];
   }
-  const { filters } = choice.gemm;
-  const packed = isConstant(w)
-    ? { buffer: ctx.weights(groupOf(w, g, group), { kind: "pack", m, depth, filters }, m * depth * 4), offset: 0 }
-    : packNow(ctx, w, g * m * depth, m, depth, filters);
-  return taps.length > 1 ? [packed, ctx.table(taps.map((t) => 4 * t))] : [packed];
+  const filters = weights.kind === "packed" ? packed(ctx, w, g, group, m, depth, choice.gemm.filters) : rowMajor(ctx, w, g * m * depth);
+  return taps.length > 1 ? [filters, ctx.table(taps.map((t) => 4 * t))] : [filters];
+}
+
+function packed(ctx: LoweringContext, w: Value, g: number, group: number, m: number, depth: number, filters: number): Place {
+  if (!isConstant(w)) return packNow(ctx, w, g * m * depth, m, depth, filters);
+  return { buffer: ctx.weights(groupOf(w, g, group), { kind: "pack", m, depth, filters }, m * depth * 4), offset: 0 };
+}
+
+function rowMajor(ctx: LoweringContext, w: Value, first: number): Place {
+  const { buffer, offset } = ctx.read(w, linear(w.type.shape));
+  return { buffer, offset: offset + first };
 }
 
 /** The cheapest way among: row by row to the wished layout, row by row or flat to compact planes, flat with junk between the rows. */
@@ -149,7 +157,7 @@ function choosePlan(ctx: LoweringContext, conv: ConvProblem, { input, windowed, 
     const size = Math.min(roundUp(oh * w, 4), compact.strides[1] as number, input.layout.strides[1] as number);
     if (size >= oh * w) add(compact, { h: 1, w: size, inPitch: 0, outPitch: 0 }, false, later);
   }
-  if (lanes === 1) {
+  if (lanes === 1 && (ctx.options.layout || plans.length === 0)) {
     const flat = roundUp((oh - 1) * inPitch + ow, 4);
     const junk: Layout = { lanes: 1, strides: [m * flat, flat, inPitch, 1], base: 0, size: n * m * flat };
     add(junk, { h: 1, w: flat, inPitch: 0, outPitch: 0 }, true, copyCycles * (conv.residual === undefined ? 1 : 1.3));

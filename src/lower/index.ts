@@ -1,7 +1,6 @@
 import type { Target } from "../codegen/target.ts";
 import { CadnnError, throwProblems } from "../errors.ts";
 import { type Graph, isConstant, type Node, parametersOf, type Value } from "../ir/graph.ts";
-import { type Costs, estimatedCosts } from "../kernels/costs.ts";
 import { elementwiseExpr } from "../ops/elementwise.ts";
 import { LoweringContext } from "./context.ts";
 import { lowerConv } from "./conv.ts";
@@ -12,6 +11,7 @@ import { legalize } from "./legalize.ts";
 import { lowerGemm, lowerMatMul } from "./matmul.ts";
 import { lowerConcat, lowerDilate, lowerExpand, lowerGather, lowerPad, lowerReshape, lowerSlice, lowerSplit, lowerTranspose } from "./movement.ts";
 import { lowerBatchNorm, lowerBatchNormGrad, lowerBatchNormTraining, lowerInstanceNorm, lowerLayerNorm, lowerSoftmax, lowerSoftmaxCrossEntropy } from "./normalize.ts";
+import { defaultLowerOptions, type LowerOptions } from "./options.ts";
 import { planMemory } from "./plan-memory.ts";
 import { lowerPool } from "./pool.ts";
 import { lowerConvGradWeight, lowerMaxPoolGrad } from "./training.ts";
@@ -59,17 +59,13 @@ function loweringOf(node: Node): Lowering | undefined {
   return elementwiseExpr(node.op, node.attrs) === undefined ? undefined : lowerElementwise;
 }
 
-export interface LowerOptions {
-  /** What kernels cost; estimates, if left out. */
-  readonly costs?: Costs;
-}
-
 /** Chooses kernels, layouts and places in memory for a graph; throws `E_UNSUPPORTED_OP` that lists all nodes no kernel computes. */
-export function lower(source: Graph, target: Target, { costs = estimatedCosts }: LowerOptions = {}): KernelGraph {
+export function lower(source: Graph, target: Target, given: LowerOptions = {}): KernelGraph {
+  const options = { ...defaultLowerOptions, ...given };
   const graph = legalize(source);
   rejectUnsupported(graph);
-  const lanes = graph.updates.length > 0 ? batchOf(graph) : 1;
-  const ctx: LoweringContext = new LoweringContext(graph, target, batchedValues(graph, lanes), lanes, (value, n) => wish(ctx, value, n), costs);
+  const lanes = graph.updates.length > 0 && options.layout ? batchOf(graph) : 1;
+  const ctx: LoweringContext = new LoweringContext(graph, target, options, batchedValues(graph, lanes), lanes, (value, n) => wish(ctx, value, n));
   const inputs = graph.inputs.map((input): Port => {
     const layout = linear(input.type.shape);
     const buffer = ctx.buffer(input.name, layout.size);
@@ -78,7 +74,7 @@ export function lower(source: Graph, target: Target, { costs = estimatedCosts }:
   });
   const parameters = parametersOf(graph).map((value) => ({ value, name: value.name, ...value.type, place: ctx.placeParameter(value) }));
   if (ctx.lanes > 1) for (const input of graph.inputs) if (ctx.isBatched(input)) ctx.read(input, batchInnermost(input.type.shape));
-  placeConcats(ctx);
+  if (options.layout) placeConcats(ctx);
   for (const node of graph.nodes) {
     ctx.node = node.name;
     (loweringOf(node) as Lowering)(ctx, node);
@@ -118,7 +114,7 @@ function batchedValues(graph: Graph, lanes: number): ReadonlySet<Value> {
 }
 
 function wish(ctx: LoweringContext, value: Value, lanes: number): Layout | undefined {
-  if (value.type.shape.length !== 4 || value.type.dtype !== "float32" || ctx.graph.outputs.some((o) => o.value === value)) return undefined;
+  if (!ctx.options.layout || value.type.shape.length !== 4 || value.type.dtype !== "float32" || ctx.graph.outputs.some((o) => o.value === value)) return undefined;
   return commonWish(value, ctx.consumers.get(value) ?? [], lanes);
 }
 
@@ -174,3 +170,4 @@ function emitUpdates(ctx: LoweringContext): void {
 }
 
 export type { KernelGraph } from "./kernel-graph.ts";
+export type { LowerOptions } from "./options.ts";

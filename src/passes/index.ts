@@ -40,6 +40,9 @@ export const passes: readonly Pass[] = [
   fuseElementwise,
 ];
 
+/** The passes that make one op of several. */
+export const fusions: ReadonlySet<Pass> = new Set([fusePad, foldBatchNorm, foldScaleShift, fuseResidual, hoistClamp, fuseActivation, fuseElementwise]);
+
 /** What a net takes before it is differentiated: nothing that ties weights together or takes them away. */
 export const trainingPasses: readonly Pass[] = [eliminateDeadNodes, eliminateIdentity, foldConstants, mergeMovements, eliminateCommonSubexpressions];
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { decodeArtifact } from "../../src/artifact/format.ts";
-import { type CompileStage, compile } from "../../src/compile/index.ts";
+import { type CompileStage, compile, type OptimizeSwitches, switchNames } from "../../src/compile/index.ts";
 import { exportOnnx } from "../../src/frontend/onnx/index.ts";
 import type { Graph, Value } from "../../src/ir/graph.ts";
 import { zooGraph } from "../../src/zoo/index.ts";
@@ -63,5 +63,22 @@ describe("compile", () => {
 
   test("an unknown pass to leave out is named", async () => {
     await expect(compile(net(), { optimize: { disable: ["fold-nothing"] } })).rejects.toMatchObject({ code: "E_INVALID_OPTION", at: "fold-nothing" });
+  });
+});
+
+describe("switches", () => {
+  const codeOf = async (optimize: OptimizeSwitches) => decodeArtifact(await compile(net(), { targets: ["wasm-x64-plain"], optimize })).code;
+
+  test("a switch that is off is the same as its name in `disable`", async () => {
+    for (const name of switchNames) expect(await codeOf({ [name]: false })).toEqual(await codeOf({ disable: [name] }));
+  });
+
+  test("what is on changes nothing", async () => {
+    expect(await codeOf(Object.fromEntries(switchNames.map((name) => [name, true])))).toEqual(await codeOf({}));
+  });
+
+  test("without fusion every op has a call of its own", async () => {
+    const steps = async (optimize: OptimizeSwitches) => decodeArtifact(await compile(net(), { targets: ["wasm-x64-plain"], optimize })).manifest.modules[0]?.steps.length;
+    expect(await steps({ fuse: false })).toBeGreaterThan((await steps({})) as number);
   });
 });

@@ -2,7 +2,7 @@ import { type Target, targets } from "../../src/codegen/target.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { printGraph } from "../../src/ir/print.ts";
 import type { Tensor } from "../../src/ir/types.ts";
-import { lower } from "../../src/lower/index.ts";
+import { type LowerOptions, lower } from "../../src/lower/index.ts";
 import { interpret } from "../../src/ops/interpret.ts";
 import { optimize } from "../../src/passes/index.ts";
 import { Machine, orders } from "./machine.ts";
@@ -21,9 +21,15 @@ export function errorOf(actual: Tensor | undefined, expected: Tensor, floor = 1e
 }
 
 /** Throws, showing the graph, unless generated kernels compute what the reference semantics do, on any number of threads and to the same bits. */
-export function expectSame(graph: Graph, feeds: Readonly<Record<string, Tensor>>, target: Target = targets["wasm-x64-relaxed"], tolerance = 1e-5): void {
+export function expectSame(
+  graph: Graph,
+  feeds: Readonly<Record<string, Tensor>>,
+  target: Target = targets["wasm-x64-relaxed"],
+  tolerance = 1e-5,
+  options: LowerOptions = {},
+): void {
   const expected = interpret(graph, feeds).outputs;
-  const machine = new Machine(lower(optimize(graph), target));
+  const machine = new Machine(lower(optimize(graph), target, options));
   const check = (what: string, actual: ReadonlyMap<string, Tensor>, wanted: ReadonlyMap<string, Tensor>, limit: number) => {
     for (const [name, tensor] of wanted) {
       const error = errorOf(actual.get(name), tensor);

@@ -6,7 +6,7 @@ import { createRandom } from "../../zoo/random.ts";
 import { type Command, sharedArgs } from "../command.ts";
 import { formatCount, formatMs, median, quantile, round } from "../format.ts";
 import { openModel } from "../model.ts";
-import { parseInputShapes } from "../options.ts";
+import { parseInputShapes, parseList } from "../options.ts";
 import { formatPairs } from "../table.ts";
 
 export const command: Command = {
@@ -17,6 +17,7 @@ export const command: Command = {
     threads: { ...sharedArgs.threads, description: "Number of threads; default 1" },
     runs: { type: "string", description: "Runs that are timed; default 30", valueHint: "N" },
     target: sharedArgs.target,
+    disable: sharedArgs.disable,
     reference: sharedArgs.reference,
     "input-shape": sharedArgs["input-shape"],
   },
@@ -28,6 +29,7 @@ export const command: Command = {
       threads: options.number("threads", { integer: true, min: 1, max: 64 }) ?? 1,
       target: options.text("target"),
       reference: options.flag("reference"),
+      disable: parseList(options.all("disable")),
       inputShapes: parseInputShapes(options.all("input-shape")),
     });
     for (const note of model.notes) progress.note(note);

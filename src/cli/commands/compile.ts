@@ -3,7 +3,7 @@ import { writeFileAtomic } from "../../node/files.ts";
 import { type Command, sharedArgs } from "../command.ts";
 import { formatBytes, formatCount, formatMs, round } from "../format.ts";
 import { readGraph, readTarget } from "../model.ts";
-import { parseInputShapes } from "../options.ts";
+import { parseInputShapes, parseList } from "../options.ts";
 import { formatPairs } from "../table.ts";
 
 export const command: Command = {
@@ -13,6 +13,7 @@ export const command: Command = {
     model: { type: "positional", description: "ONNX file" },
     output: { type: "string", alias: "o", description: ".cadnn file to write", valueHint: "FILE.cadnn" },
     targets: { type: "string", description: 'Targets, separated by commas; "wasm" (default) is all of them', valueHint: "LIST" },
+    disable: sharedArgs.disable,
     "input-shape": sharedArgs["input-shape"],
   },
   examples: ["cadnn compile r50.onnx -o r50.cadnn", "cadnn compile net.onnx -o net.cadnn --targets wasm-arm64-plain --input-shape input=1x3x224x224"],
@@ -28,6 +29,7 @@ export const command: Command = {
     const stages: { readonly stage: string; readonly target?: string; readonly ms: number }[] = [];
     const artifact = await compile(graph, {
       targets,
+      optimize: { disable: parseList(options.all("disable")) },
       observer: ({ stage, target, milliseconds }) => {
         stages.push({ stage, ...(target === undefined ? {} : { target }), ms: round(milliseconds) });
         progress.update(1, 3, target === undefined ? stage : `${stage} for ${target}`);

@@ -44,6 +44,7 @@ export const f32Correlate = defineKernel<CorrelateProblem, CorrelateChoice>({
     const blocks = Math.ceil(p.m / filters) * Math.ceil(p.channels / channels) * p.taps.length;
     return blocks * (pixels * Math.max((filters * channels) / 2, (filters + channels) / 2, 1) + filters * channels * 12 + p.h * 6);
   },
+  sharesLoads: (_, { filters, channels }) => filters * channels > 1,
   items: (p, { filters, channels }) => Math.ceil(p.m / filters) * Math.ceil(p.channels / channels) * p.taps.length,
   emit({ fn, target, operand, begin, end }, p, choice) {
     const { filters, channels } = choice;

@@ -103,6 +103,7 @@ export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
     };
     return count * (Math.floor(p.m / filters) * blockCycles(filters) + (rest > 0 ? blockCycles(rest) : 0));
   },
+  sharesLoads: (_, { filters }) => filters > 1,
   items: (p, choice) => (choice.split === "tiles" ? tilesOf(p.region, choice.tile).count : Math.ceil(p.m / choice.filters)),
   emit(context, p, choice) {
     const { fn, begin, end } = context;

@@ -24,6 +24,7 @@ export const f32Matvec = defineKernel<MatvecProblem, MatvecChoice>({
   operands: (p) => ["x", "w", ...(p.bias ? ["bias"] : []), "y"],
   choices: (p) => [4, 6, 8, 2, 1].filter((filters) => filters <= p.m).map((filters) => ({ filters })),
   cost: (p, { filters }) => (p.rows * Math.ceil(p.m / filters) * (Math.ceil(p.k / 4) * (filters + 1) + filters * 10)) / 1.5,
+  sharesLoads: (_, { filters }) => filters > 1,
   items: (p, { filters }) => Math.ceil(p.m / filters),
   emit(context, p, { filters }) {
     const { fn, operand, begin, end } = context;

@@ -48,6 +48,7 @@ export const f32Window = defineKernel<WindowProblem, WindowChoice>({
     const perTile = loads * (p.columnStep === 1 ? 0.5 : 1.2) + vectors * p.taps.length * 0.5 + vectors * 2 + spill * vectors * 0.5 + 10;
     return p.channels * (tilesOf(p.region, tile).count * perTile + 20);
   },
+  sharesLoads: (_, { tile }) => tile.rows > 1,
   items: (p) => p.channels,
   emit(context, p, { tile }) {
     const { fn, operand, begin, end } = context;
