@@ -1,18 +1,31 @@
 import { formatMs, median, quantile, round } from "../../src/cli/format.ts";
 import { formatTable } from "../../src/cli/table.ts";
+import { type Variant, variants } from "./models.ts";
 
 /** All that was measured of one contender on one net. */
 export interface Measurement {
   readonly net: string;
-  readonly contender: string;
   readonly threads: number;
-  /** From ONNX bytes to ready. */
+  readonly contender: string;
+  readonly variant: Variant;
+  /** Whose time its ratios are over. */
+  readonly against: string;
+  readonly engine: string;
+  /** From the model in memory to ready, and the first inference after that. */
   readonly loadMs: number;
   readonly firstMs: number;
   /** One entry an inference, in the order in which they were measured. */
   readonly times: readonly number[];
-  /** Largest difference from the reference's output over that output's range. */
-  readonly error: number;
+  /** Largest difference from the reference's output over that output's range; undefined where there is no reference. */
+  readonly error: number | undefined;
+  /** Its results are approximate. */
+  readonly lossy: boolean;
+}
+
+/** How many times as long as another contender. */
+export interface Ratio {
+  readonly ofMins: number;
+  readonly ofMedians: number;
 }
 
 export interface Row extends Omit<Measurement, "times"> {
@@ -21,70 +34,78 @@ export interface Row extends Omit<Measurement, "times"> {
   /** Between the first and the third quartile, over the median. */
   readonly spread: number;
   readonly runs: number;
-  /** This contender's time over that of `subject` with as many threads. */
-  readonly ratioOfMins: number | undefined;
-  readonly ratioOfMedians: number | undefined;
+  /** Over the time of `against` with the net dense and pruned, with as many threads. */
+  readonly over: { readonly [V in Variant]?: Ratio };
 }
 
 /** Largest difference of two outputs, over the range of the reference. */
-export function relativeError(output: Float32Array, reference: Float32Array): number {
+export function relativeError(output: readonly number[], reference: readonly number[]): number {
   if (output.length !== reference.length) return Number.POSITIVE_INFINITY;
-  let difference = 0;
-  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (let i = 0; i < reference.length; i++) {
-    const [a, b] = [output[i] as number, reference[i] as number];
-    if (!Number.isFinite(a)) return Number.POSITIVE_INFINITY;
-    difference = Math.max(difference, Math.abs(a - b));
-    [low, high] = [Math.min(low, b), Math.max(high, b)];
-  }
-  return difference / (high - low);
+  let [least, most, off] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0];
+  reference.forEach((expected, i) => {
+    least = Math.min(least, expected);
+    most = Math.max(most, expected);
+    const difference = Math.abs((output[i] as number) - expected);
+    // A NaN is as wrong as can be.
+    off = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : Math.max(off, difference);
+  });
+  return off / (most - least || 1);
 }
 
-export function rowsOf(measurements: readonly Measurement[], subject: string): Row[] {
-  return measurements.map(({ times, ...m }) => {
-    const base = measurements.find((o) => o.net === m.net && o.threads === m.threads && o.contender === subject)?.times;
-    const ratio = (of: (values: readonly number[]) => number) => (base === undefined || m.contender === subject ? undefined : round(of(times) / of(base)));
-    const least = (values: readonly number[]) => Math.min(...values);
+const least = (values: readonly number[]) => Math.min(...values);
+
+/** Adds statistics, and ratios to those that each is compared with. */
+export function rowsOf(measurements: readonly Measurement[]): Row[] {
+  return measurements.map((m) => {
+    const over = Object.fromEntries(
+      variants.flatMap((variant) => {
+        const base = measurements.find((b) => b.net === m.net && b.threads === m.threads && b.contender === m.against && b.variant === variant);
+        if (base === undefined || base === m) return [];
+        const ratio: Ratio = { ofMins: round(least(m.times) / least(base.times)), ofMedians: round(median(m.times) / median(base.times)) };
+        return [[variant, ratio]];
+      }),
+    ) as Row["over"];
+    const { times, ...rest } = m;
     return {
-      ...m,
+      ...rest,
       loadMs: round(m.loadMs),
       firstMs: round(m.firstMs),
       minMs: round(least(times)),
       medianMs: round(median(times)),
       spread: round((quantile(times, 0.75) - quantile(times, 0.25)) / median(times)),
       runs: times.length,
-      ratioOfMins: ratio(least),
-      ratioOfMedians: ratio(median),
+      over,
     };
   });
 }
 
-export function tableOf(rows: readonly Row[], subject: string): string {
-  const right = (title: string) => ({ title, align: "right" }) as const;
+const right = (title: string) => ({ title, align: "right" }) as const;
+const times = (ratio: number | undefined) => (ratio === undefined ? undefined : `${ratio.toFixed(2)}×`);
+
+/** One line a row; a ratio above 1 says that the contender is so many times as slow as cadnn. */
+export function tableOf(rows: readonly Row[]): string {
   return formatTable(
     [
-      { title: "net" },
-      { title: "contender" },
-      right("threads"),
-      right("min"),
-      right("median"),
-      right("spread"),
-      right(`min / ${subject}`),
-      right(`median / ${subject}`),
-      right("error"),
-      right("load"),
+      ...[{ title: "net" }, right("threads"), { title: "contender" }, { title: "weights" }, right("min"), right("median"), right("spread")],
+      ...variants.flatMap((variant) => [right(`min / cadnn ${variant}`), right("median")]),
+      ...[right("error"), right("load"), right("first")],
     ],
-    rows.map((r, i) => [
-      r.net === rows[i - 1]?.net ? "" : r.net,
-      r.contender,
-      r.threads,
-      formatMs(r.minMs),
-      formatMs(r.medianMs),
-      `${Math.round(100 * r.spread)} %`,
-      r.ratioOfMins === undefined ? undefined : `${r.ratioOfMins.toFixed(2)}×`,
-      r.ratioOfMedians === undefined ? undefined : `${r.ratioOfMedians.toFixed(2)}×`,
-      r.error.toExponential(1),
-      formatMs(r.loadMs),
-    ]),
+    rows.map((r, i) => {
+      const before = rows[i - 1];
+      const sameNet = r.net === before?.net;
+      return [
+        sameNet ? "" : r.net,
+        sameNet && r.threads === before?.threads ? "" : r.threads,
+        r.contender,
+        r.variant,
+        formatMs(r.minMs),
+        formatMs(r.medianMs),
+        `${Math.round(100 * r.spread)} %`,
+        ...variants.flatMap((variant) => [times(r.over[variant]?.ofMins), times(r.over[variant]?.ofMedians)]),
+        r.error?.toExponential(1),
+        formatMs(r.loadMs),
+        formatMs(r.firstMs),
+      ];
+    }),
   );
 }

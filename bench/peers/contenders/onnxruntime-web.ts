@@ -1,23 +1,20 @@
-import { setFlagsFromString } from "node:v8";
-import { env, InferenceSession, Tensor } from "onnxruntime-web";
-import { inputName, type MakeContender, outputName } from "../contender.ts";
+import type { InferenceSession } from "onnxruntime-web";
+import type { MakeContender } from "../contender.ts";
 
-/** Its wasm backend, all optimizations on. In Node it finds its own files and starts its threads by `worker_threads`. */
-export const makeOnnxruntimeWeb: MakeContender = (threads) => {
+/** Its wasm backend, all optimizations on. It finds its own files and starts its threads by itself, in workers as in Node. */
+export const makeOnnxruntimeWeb: MakeContender = ({ threads, library }) => {
   let session: InferenceSession | undefined;
+  let ort: typeof import("onnxruntime-web") | undefined;
   return {
-    name: "onnxruntime-web",
-    async load(onnx) {
-      setFlagsFromString("--experimental-wasm-relaxed-simd");
-      env.wasm.numThreads = threads;
-      session = await InferenceSession.create(onnx, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
+    async load({ bytes }) {
+      ort = (await import(library)) as typeof import("onnxruntime-web");
+      ort.env.wasm.numThreads = threads;
+      session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
     },
-    async run(input) {
-      const results = await session?.run({ [inputName]: new Tensor("float32", input.data, input.shape) });
-      return results?.[outputName]?.data as Float32Array;
-    },
-    async dispose() {
-      await session?.release();
+    async run({ data, shape }) {
+      if (session === undefined || ort === undefined) throw new Error("not loaded");
+      const results = await session.run({ [session.inputNames[0] as string]: new ort.Tensor("float32", data, shape) });
+      return results[session.outputNames[0] as string]?.data as Float32Array;
     },
   };
 };

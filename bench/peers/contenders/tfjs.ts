@@ -1,0 +1,30 @@
+import type { GraphModel } from "@tensorflow/tfjs";
+import type { MakeContender } from "../contender.ts";
+
+const wasmFolder = "/modules/@tensorflow/tfjs-backend-wasm/wasm-out/";
+
+/** Graph model on the Wasm backend. The weights are fetched by the library itself. */
+export const makeTfjs: MakeContender = ({ threads, library }) => {
+  let model: GraphModel | undefined;
+  let tf: typeof import("@tensorflow/tfjs") | undefined;
+  return {
+    async load({ url }) {
+      const loaded = (await import(library)) as typeof import("@tensorflow/tfjs") & typeof import("@tensorflow/tfjs-backend-wasm");
+      tf = loaded;
+      loaded.setWasmPaths(wasmFolder);
+      loaded.setThreadsCount(threads);
+      tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", threads > 1);
+      await tf.setBackend("wasm");
+      await tf.ready();
+      model = await tf.loadGraphModel(url);
+    },
+    async run({ data, shape }) {
+      if (model === undefined || tf === undefined) throw new Error("not loaded");
+      const input = tf.tensor(data, [...shape]);
+      const output = model.predict(input) as import("@tensorflow/tfjs").Tensor;
+      const result = (await output.data()) as Float32Array;
+      tf.dispose([input, output]);
+      return result;
+    },
+  };
+};
