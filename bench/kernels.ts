@@ -4,62 +4,72 @@ import { setFlagsFromString } from "node:v8";
 import type { TargetName } from "../src/artifact/manifest.ts";
 import { median, round } from "../src/cli/format.ts";
 import { formatTable } from "../src/cli/table.ts";
-import { targets } from "../src/codegen/target.ts";
+import { type Target, targets } from "../src/codegen/target.ts";
+import { elementCount } from "../src/ir/types.ts";
 import { enableRelaxedSimd } from "../src/node/engine.ts";
 import { detectFeatures, targetsFor } from "../src/runtime/features.ts";
-import { type Measured, measureLayer } from "./measure.ts";
-import { type LayerShape, parseShape } from "./shapes.ts";
+import { type Classified, type ClassSummary, classOf, summarize } from "./classes.ts";
+import { type Host, record, runIn, thisHost } from "./host.ts";
+import { type Candidate, candidateOf, everyChoice, mainCall, peakMacs, peakOf, type Turns, turnsOf } from "./measure.ts";
+import { dense, formatWeights, type LayerShape, type LayerWeights, layerGraph, parseShape } from "./shapes.ts";
 
 const usage = `npm run bench:kernels -- [filter …] [options]
 
-Times every fitting choice of f32-gemm, f32-spmm and f32-window over the layers of bench/shapes/*.txt whose line
-(with the net's name in front) contains each filter; a filter that is a kernel's name picks the kernel instead.
+Times the layers of bench/shapes/*.txt as they are compiled, dense and pruned, as shares of the peak of multiply-adds
+that is measured in turns with each of them; of pruned weights only non-zeros count. A filter is a part of a layer's line
+with the net's name in front and its weights behind, for instance "resnet50" or "/2x1"; all have to be in it.
 
+  --choices         all choices of each layer's kernel, in place of the chosen one
+  --top N           with --choices: how many to show, default 3; the one that is estimated best is always shown
+  --rounds N        default 7; whatever belongs to a layer is measured in turns in each round
+  --slice MS        time of each turn, default 2
   --target NAME     default: the best one of this engine
-  --sparsity S      share of zeros for f32-spmm, default 0.9; 0 leaves it out
-  --rounds N        default 5; all choices of a layer are measured in turn in each round
-  --slice MS        time for each choice in each round, default 2
-  --top N           choices to show a layer, default 3
-  --json            one JSON document on stdout, the table on stderr`;
+  --node PATH       another Node to run in
+  --out FILE        where to put the JSON; default bench/results/kernels.json if there are neither filters nor --choices`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    target: { type: "string" },
-    sparsity: { type: "string", default: "0.9" },
-    rounds: { type: "string", default: "5" },
-    slice: { type: "string", default: "2" },
+    choices: { type: "boolean", default: false },
     top: { type: "string", default: "3" },
-    json: { type: "boolean", default: false },
+    rounds: { type: "string", default: "7" },
+    slice: { type: "string", default: "2" },
+    target: { type: "string" },
+    node: { type: "string" },
+    out: { type: "string" },
     help: { type: "boolean", default: false },
   },
 });
 
-/** Only optimized code is measured, from the first call on. */
-setFlagsFromString("--no-liftoff");
-const relaxed = enableRelaxedSimd();
-
-const kernelNames = ["f32-gemm", "f32-spmm", "f32-window"];
-
-interface LayerReport {
+interface Layer {
   readonly net: string;
+  readonly line: string;
   readonly shape: LayerShape;
-  readonly peak: number;
-  readonly rows: readonly ChoiceReport[];
+  readonly weights: LayerWeights;
 }
 
-interface ChoiceReport {
+interface LayerReport extends Classified {
+  readonly layer: string;
+  readonly weights: string;
   readonly kernel: string;
   readonly choice: unknown;
-  readonly minUs: number;
   readonly medianUs: number;
-  readonly gmacs: number;
-  readonly ofPeak: number;
-  /** 1 for the choice of its kernel that the estimate ranks first. */
-  readonly estimatedRank: number;
+  readonly medianOfPeak: number;
+  /** With --choices: 1 for the choice that the estimate ranks first. */
+  readonly estimatedRank?: number;
 }
 
-function layers(filters: readonly string[]): { readonly net: string; readonly shape: LayerShape }[] {
+interface KernelsRun {
+  readonly host: Host;
+  readonly target: TargetName;
+  /** Least and greatest of the peaks that were measured with the layers, in 10⁹ multiply-adds a second. */
+  readonly peakGmacs: readonly [number, number];
+  readonly rounds: number;
+  readonly summary: readonly ClassSummary[];
+  readonly layers: readonly LayerReport[];
+}
+
+function layersThat(filters: readonly string[]): Layer[] {
   const folder = new URL("shapes/", import.meta.url);
   const files = readdirSync(folder).filter((f) => f.endsWith(".txt"));
   const lines = files.flatMap((file) =>
@@ -68,25 +78,82 @@ function layers(filters: readonly string[]): { readonly net: string; readonly sh
       .split("\n")
       .map((line) => ({ net: file.slice(0, -4), line })),
   );
-  return lines.filter(({ net, line }) => filters.every((f) => `${net} ${line}`.includes(f))).map(({ net, line }) => ({ net, shape: parseShape(line) }));
+  const layers = lines.flatMap(({ net, line }): Layer[] => {
+    const shape = parseShape(line);
+    const text = line.replace(/ weights \S+/, "");
+    return (shape.weights.length === 0 ? [dense] : shape.weights).map((weights) => ({ net, line: `${text} ${formatWeights(weights)}`, shape, weights }));
+  });
+  return layers.filter(({ net, line }) => filters.every((f) => `${net} ${line}`.includes(f)));
 }
 
-function report(measured: readonly Measured[], peak: number): ChoiceReport[] {
-  const rows = measured.map((m): ChoiceReport => {
-    const least = Math.min(...m.seconds);
-    const rank = measured.filter((o) => o.kernel === m.kernel && o.estimatedCycles < m.estimatedCycles).length + 1;
-    const gmacs = m.macs / least / 1e9;
+interface Variant {
+  readonly candidate: Candidate;
+  readonly class: string;
+  readonly estimate?: number;
+}
+
+/** The layer as it is compiled; if that is by Winograd's algorithm, also without it. */
+function variantsOf({ shape, weights }: Layer, target: Target): Variant[] {
+  const graph = layerGraph(shape, weights);
+  if (values.choices) return everyChoice(graph, target).map((c) => ({ ...c, class: classOf(shape, weights, false) }));
+  const usual = candidateOf(graph, target);
+  const winograd = usual.calls.some((call) => call.template.name.includes("winograd"));
+  const all = [{ candidate: usual, class: classOf(shape, weights, winograd) }];
+  return winograd ? [...all, { candidate: candidateOf(graph, target, { winograd: false }), class: classOf(shape, weights, false) }] : all;
+}
+
+/** Multiply-adds of a layer: of weights that are not 0. */
+function macsOf({ shape, weights }: Layer): number {
+  const node = layerGraph(shape, weights).nodes[0];
+  const outputs = elementCount(node?.outputs[0]?.type.shape ?? []);
+  const w = node?.inputs[1];
+  if (w?.kind !== "constant") return outputs * elementCount(shape.kernel.slice(1));
+  return (outputs / (w.type.shape[0] as number)) * (w.data as Float32Array).reduce((n, v) => n + (v === 0 ? 0 : 1), 0);
+}
+
+interface Prepared {
+  readonly layer: Layer;
+  readonly variants: readonly Variant[];
+  /** Of the peak, then of the variants. */
+  readonly turns: Turns;
+}
+
+function reportOf({ layer, variants, turns }: Prepared): { readonly peak: number; readonly rows: LayerReport[] } {
+  const [peaks = [], ...times] = turns.seconds;
+  const best = peakMacs / Math.min(...peaks);
+  const macs = macsOf(layer);
+  const rows = variants.map((variant, i): LayerReport => {
+    const seconds = times[i] as number[];
+    const least = Math.min(...seconds);
+    const middle = median(seconds);
+    const main = mainCall(variant.candidate.calls);
+    const rank = variant.estimate === undefined ? {} : { estimatedRank: variants.filter((v) => (v.estimate as number) < (variant.estimate as number)).length + 1 };
     return {
-      kernel: m.kernel,
-      choice: m.choice,
+      net: layer.net,
+      layer: layer.line.replace(/ \S+$/, ""),
+      weights: formatWeights(layer.weights),
+      class: variant.class,
+      count: layer.shape.count,
+      macs,
+      kernel: [...new Set(variant.candidate.calls.map((call) => call.template.name))].join(" + "),
+      choice: main.choice,
       minUs: round(least * 1e6, 1),
-      medianUs: round(median(m.seconds) * 1e6, 1),
-      gmacs: round(gmacs, 2),
-      ofPeak: round((gmacs * 1e9) / peak),
-      estimatedRank: rank,
+      medianUs: round(middle * 1e6, 1),
+      ofPeak: round(macs / least / best),
+      medianOfPeak: round(macs / middle / best),
+      ...rank,
     };
   });
-  return rows.sort((a, b) => a.kernel.localeCompare(b.kernel) || a.minUs - b.minUs);
+  const shown = [...rows].sort((a, b) => a.minUs - b.minUs).filter((r, i) => !values.choices || i < Number(values.top) || r.estimatedRank === 1);
+  return { peak: best, rows: shown };
+}
+
+/** Rounds go over as many layers as memory has room for at once, so that a disturbance does not hit all rounds of one. */
+function batches(layers: readonly Layer[]): Layer[][] {
+  const result: Layer[][] = [];
+  const size = values.choices ? 1 : 24;
+  for (let i = 0; i < layers.length; i += size) result.push(layers.slice(i, i + size));
+  return result;
 }
 
 /** `filters 4, tile 1×2, …`, nested objects by their values. */
@@ -95,63 +162,60 @@ function formatChoice(choice: unknown): string {
   return entries.map(([key, value]) => `${key} ${typeof value === "object" && value !== null ? Object.values(value).join("×") : String(value)}`).join(", ");
 }
 
-function tableRows({ net, shape, rows }: LayerReport, top: number): (string | number | undefined)[][] {
-  const shown = kernelNames.flatMap((kernel) => {
-    const own = rows.filter((r) => r.kernel === kernel);
-    // The estimate's favourite is always shown, to see what it costs.
-    return own.filter((r, i) => i < top || r.estimatedRank === 1);
-  });
-  return shown.map((r, i) => [
-    i === 0 ? `${net} ${shape.node}` : "",
-    i === 0 ? `${shape.kernel.join("x")} of ${shape.input.join("x")}${shape.strides.every((s) => s === 1) ? "" : ` / ${shape.strides.join("x")}`}` : "",
-    r.kernel,
-    formatChoice(r.choice),
-    r.minUs.toFixed(1),
-    r.medianUs.toFixed(1),
-    r.gmacs.toFixed(2),
-    `${(100 * r.ofPeak).toFixed(1)} %`,
-    r.estimatedRank,
-  ]);
+const right = (title: string) => ({ title, align: "right" }) as const;
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+
+function layerTable(rows: readonly LayerReport[]): string {
+  const ranks = values.choices ? [right("estimate's rank")] : [];
+  return formatTable(
+    [{ title: "net" }, { title: "layer" }, { title: "weights" }, { title: "kernel" }, { title: "choice" }, right("min µs"), right("of peak"), right("median's"), ...ranks],
+    rows.map((r) => {
+      const name = r.layer.replace(/^\d+ /, "").replace(/ pads .*/, "");
+      return [r.net, name, r.weights, r.kernel, formatChoice(r.choice), r.minUs.toFixed(1), percent(r.ofPeak), percent(r.medianOfPeak), r.estimatedRank];
+    }),
+  );
+}
+
+function summaryTable(summary: readonly ClassSummary[]): string {
+  return formatTable(
+    [{ title: "net" }, { title: "class" }, right("layers"), right("min of peak"), right("median"), right("overall")],
+    summary.map((s) => [s.net, s.class, s.layers, percent(s.min), percent(s.median), percent(s.overall)]),
+  );
 }
 
 function main(): void {
   if (values.help) return console.log(usage);
-  const name = (values.target ?? targetsFor({ ...detectFeatures(), relaxedSimd: relaxed })[0]) as TargetName;
+  if (values.node !== undefined) process.exit(runIn(values.node));
+  // Only optimized code is measured, from the first call on.
+  setFlagsFromString("--no-liftoff");
+  const relaxedSimd = enableRelaxedSimd();
+  const name = (values.target ?? targetsFor({ ...detectFeatures(), relaxedSimd })[0]) as TargetName;
   const target = targets[name];
   if (target === undefined) throw new Error(`there is no target ${name}; targets are ${Object.keys(targets).join(", ")}`);
-  const kernels = positionals.filter((p) => kernelNames.includes(p));
-  const wanted = layers(positionals.filter((p) => !kernels.includes(p)));
-  const options = {
-    rounds: Number(values.rounds),
-    sliceMs: Number(values.slice),
-    sparsity: Number(values.sparsity),
-    filter: (k: string) => kernels.length === 0 || kernels.includes(k),
-  };
-  const reports = wanted.flatMap(({ net, shape }, i): LayerReport[] => {
-    process.stderr.write(`${i + 1}/${wanted.length} ${net} ${shape.node}\n`);
-    const { peak, measured } = measureLayer(shape, target, options);
-    return measured.length === 0 ? [] : [{ net, shape, peak, rows: report(measured, peak) }];
+  const peak = peakOf(target);
+  const measured = batches(layersThat(positionals)).flatMap((batch) => {
+    process.stderr.write(`${batch[0]?.line}\n`);
+    const prepared = batch.map((layer): Prepared => {
+      const variants = variantsOf(layer, target);
+      return { layer, variants, turns: turnsOf([peak, ...variants.map((v) => v.candidate.run)], Number(values.slice)) };
+    });
+    for (let round = 0; round < Number(values.rounds); round++) for (const { turns } of prepared) turns.round();
+    return prepared.map(reportOf);
   });
-  const right = (title: string) => ({ title, align: "right" }) as const;
-  const columns = [
-    { title: "layer" },
-    { title: "shape" },
-    { title: "kernel" },
-    { title: "choice" },
-    right("min µs"),
-    right("median µs"),
-    right("GMAC/s"),
-    right("of peak"),
-    right("estimate's rank"),
-  ];
-  const peak = Math.max(0, ...reports.map((r) => r.peak)) / 1e9;
-  const table = formatTable(
-    columns,
-    reports.flatMap((r) => tableRows(r, Number(values.top))),
-  );
-  const text = `${name}, peak ${peak.toFixed(1)} GMAC/s, one thread, f32-spmm with ${100 * options.sparsity} % zeros\n\n${table}`;
-  (values.json ? console.error : console.log)(text);
-  if (values.json) console.log(JSON.stringify({ target: name, peakGmacs: round(peak, 2), ...options, layers: reports.map((r) => ({ ...r, peak: round(r.peak / 1e9, 2) })) }));
+  const layers = measured.flatMap((m) => m.rows);
+  const peaks = measured.map((m) => round(m.peak / 1e9, 2));
+  const run: KernelsRun = {
+    host: thisHost(),
+    target: name,
+    peakGmacs: [Math.min(...peaks), Math.max(...peaks)],
+    rounds: Number(values.rounds),
+    summary: values.choices ? [] : summarize(layers),
+    layers,
+  };
+  console.log(`${run.host.engine}, ${name}, one thread, peak ${run.peakGmacs.join(" to ")} G multiply-adds a second\n\n${layerTable(layers)}\n`);
+  if (!values.choices) console.log(summaryTable(run.summary));
+  const file = values.out ?? (positionals.length === 0 && !values.choices ? new URL("results/kernels.json", import.meta.url).pathname : undefined);
+  if (file !== undefined) record(file, run);
 }
 
 main();
