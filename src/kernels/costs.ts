@@ -28,8 +28,13 @@ export const estimatedCosts: Costs = {
   },
 };
 
-/** JSON, with the infinities of activations as text. Equal values give equal texts. */
-export const canonicalText = (value: unknown): string => JSON.stringify(value, (_, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v));
+/** JSON with sorted keys, and with the infinities of activations as text. Equal values give equal texts. */
+export const canonicalText = (value: unknown): string =>
+  JSON.stringify(value, (_, v: unknown) => {
+    if (typeof v === "number" && !Number.isFinite(v)) return String(v);
+    if (typeof v !== "object" || v === null || Array.isArray(v)) return v;
+    return Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
 
 /** What `canonicalText` was made from. */
 export const parseCanonical = (text: string): unknown => JSON.parse(text, (_, v: unknown) => (v === "Infinity" || v === "-Infinity" ? Number(v) : v));

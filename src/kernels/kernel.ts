@@ -17,6 +17,8 @@ export interface KernelTemplate<P = unknown, C = unknown> {
   cost(problem: P, choice: C, target: Target): number;
   /** Whether a vector of input, once loaded, serves several filters or rows of output. Absent where no choice does that. */
   sharesLoads?(problem: P, choice: C): boolean;
+  /** The problem with all that hardly changes its time rounded, so that like problems share measurements; left out, the problem itself. */
+  digest?(problem: P): P;
   /** Number of independent work items. */
   items(problem: P, choice: C): number;
   /** Names of the address parameters, in order. */
@@ -32,6 +34,9 @@ export interface EmitContext {
   readonly begin: Local<"i32">;
   readonly end: Local<"i32">;
 }
+
+/** A count to two significant digits, for digests. */
+export const roundedCount = (n: number): number => Number(n.toPrecision(2));
 
 export function defineKernel<P, C>(template: KernelTemplate<P, C>): KernelTemplate<P, C> {
   return template;

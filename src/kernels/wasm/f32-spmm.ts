@@ -1,7 +1,7 @@
 import { f32x4, type I32, i32, v128 } from "../../codegen/wasm/code.ts";
 import type { Local } from "../../codegen/wasm/function.ts";
 import type { Activation } from "../../ir/activation.ts";
-import { defineKernel, type EmitContext } from "../kernel.ts";
+import { defineKernel, type EmitContext, roundedCount } from "../kernel.ts";
 import { type Region, setTileOffsets, type Tile, tilesOf, vectorOffsets } from "../region.ts";
 import { emitActivation, madd } from "../vector-math.ts";
 import { tileShapes } from "./f32-gemm.ts";
@@ -66,6 +66,7 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
     const padding = group === 4 ? 1.5 * p.m : 0;
     return tilesOf(p.region, tile).count * ((p.nonZeros + padding) * perEntry + p.m * (vectors * 1.5 + 30));
   },
+  digest: (p) => ({ ...p, nonZeros: roundedCount(p.nonZeros) }),
   items: (p, choice) => (choice.split === "tiles" ? tilesOf(p.region, choice.tile).count : p.m),
   emit(context, p, choice) {
     const { fn, begin, end } = context;

@@ -1,6 +1,6 @@
 import { type F32, f32, f32x4, i32 } from "../../codegen/wasm/code.ts";
 import type { Activation } from "../../ir/activation.ts";
-import { defineKernel } from "../kernel.ts";
+import { defineKernel, roundedCount } from "../kernel.ts";
 import { emitActivation } from "../vector-math.ts";
 
 /** y[n, m] = act(bias[m] + Σ over the non-zeros of row m of weight · x[n, offset]). Weight stream as of f32-spmm, in groups of 4. */
@@ -21,6 +21,7 @@ export const f32Spmv = defineKernel<SpmvProblem, SpmvChoice>({
   operands: (p) => ["x", "w", ...(p.bias ? ["bias"] : []), "y"],
   choices: () => [{}],
   cost: (p) => p.rows * (p.nonZeros * 1.5 + p.m * 20),
+  digest: (p) => ({ ...p, nonZeros: roundedCount(p.nonZeros) }),
   items: (p) => p.m,
   emit({ fn, target, operand, begin, end }, p) {
     const filter = fn.let(begin);
