@@ -12,6 +12,7 @@ const commands: Readonly<Record<string, { readonly description: string; readonly
   zoo: { description: "Write a well-known net with seeded weights as ONNX", load: () => import("./commands/zoo.ts") },
   inspect: { description: "Show what is in an ONNX or a .cadnn file", load: () => import("./commands/inspect.ts") },
   compress: { description: "Prune and quantize a trained net with ADMM", load: () => import("./commands/compress.ts") },
+  tune: { description: "Measure here which tiles and layouts make a net fast", load: () => import("./commands/tune.ts") },
   compile: { description: "Compile an ONNX net into a .cadnn file", load: () => import("./commands/compile.ts") },
   run: { description: "Run a net on an image or on arrays", load: () => import("./commands/run.ts") },
   eval: { description: "Measure a net's accuracy on labelled images", load: () => import("./commands/eval.ts") },

@@ -5,10 +5,12 @@ import { CadnnError } from "../errors.ts";
 import { type ImportOptions, importOnnx } from "../frontend/onnx/index.ts";
 import { type Executable, generate } from "../generate/index.ts";
 import type { Graph } from "../ir/graph.ts";
+import { estimatedCosts } from "../kernels/costs.ts";
 import { lower } from "../lower/index.ts";
 import type { StoredConstant } from "../lower/kernel-graph.ts";
 import { legalize } from "../lower/legalize.ts";
-import { optimize, trainingPasses } from "../passes/index.ts";
+import { optimize, passesFor } from "../passes/index.ts";
+import { measuredCosts, parseTuningLog, type TuningLog } from "../tune/index.ts";
 import { type OptimizeSwitches, resolveSwitches } from "./switches.ts";
 
 export { type OptimizeSwitches, type Switches, switchNames } from "./switches.ts";
@@ -21,6 +23,8 @@ export interface CompileOptions extends ImportOptions {
   readonly targets?: readonly TargetOption[];
   /** What to leave out. */
   readonly optimize?: OptimizeSwitches;
+  /** Measurements to choose kernels, tiles and layouts by, as `tune` makes them or as their text. */
+  readonly tuning?: TuningLog | string;
   /** Told as each stage ends. */
   readonly observer?: (stage: CompileStage) => void;
 }
@@ -32,7 +36,7 @@ export interface CompileStage {
 }
 
 /**
- * Compiles a net: ONNX bytes, or a graph, in; a `.cadnn` artifact out. Equal input gives equal bytes.
+ * Compiles a net: ONNX bytes, or a graph, in; a `.cadnn` artifact out. Equal input (net, options, tuning log) gives equal bytes.
  * Throws `E_INVALID_FILE`, `E_UNSUPPORTED_OP` (listing all), `E_DYNAMIC_SHAPE`, `E_SHAPE_MISMATCH`, … with the user's own names.
  *
  * @example
@@ -41,20 +45,15 @@ export interface CompileStage {
 export async function compile(model: Uint8Array | Graph, options: CompileOptions = {}): Promise<Uint8Array> {
   const { timed } = stopwatch(options.observer);
   const targets = resolveTargets(options.targets ?? ["wasm"]);
-  const { disable, layout, loadElimination, winograd } = resolveSwitches(options.optimize);
+  const { disable, layout, loadElimination, winograd, tune } = resolveSwitches(options.optimize);
+  const costs = tune && options.tuning !== undefined ? measuredCosts(typeof options.tuning === "string" ? parseTuningLog(options.tuning) : options.tuning) : estimatedCosts;
   const graph = timed("import", () => (model instanceof Uint8Array ? importOnnx(model, options) : model));
-  const optimized = timed("optimize", () => legalize(optimizeFor(graph, disable)));
+  const optimized = timed("optimize", () => legalize(optimize(graph, { passes: passesFor(graph).filter((pass) => !disable.includes(pass.name)) })));
   const executables = targets.map((target) => {
-    const kernels = timed("lower", () => lower(optimized, target, { layout, loadElimination, winograd }), target.name);
+    const kernels = timed("lower", () => lower(optimized, target, { layout, loadElimination, winograd, costs }), target.name);
     return timed("generate", () => generate(kernels), target.name);
   });
   return timed("pack", () => pack(graph, executables));
-}
-
-/** Training graphs keep their BatchNormalization and weights apart. */
-function optimizeFor(graph: Graph, disable: readonly string[]): Graph {
-  if (graph.updates.length === 0) return optimize(graph, { disable });
-  return trainingPasses.reduce((g, pass) => (disable.includes(pass.name) ? g : pass.run(g)), graph);
 }
 
 /** Puts executables and their weights, each once, into one file. */

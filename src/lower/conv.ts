@@ -73,7 +73,6 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
   const output = plan.junk ? { buffer: ctx.buffer(`${y.name}~`, plan.output.size), offset: 0, layout: plan.output } : ctx.write(y, plan.output);
   const residual = conv.residual === undefined || plan.junk ? undefined : ctx.read(conv.residual, withoutPadding(output.layout));
   const bias = conv.b && ctx.readAny(conv.b);
-  const walk = { ...plan.walk, activation: plan.junk ? noActivation : conv.activation };
   for (let g = 0; g < group; g++) {
     /** What is moved on from image to image: its place for this group, and by how much. */
     const moving = ({ buffer, offset, layout }: Placed, channels: number, base = 0): Operand => ({
@@ -83,7 +82,7 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
     const still = (place: Place): Operand => ({ place, step: 0 });
     const operands = [
       moving(input, perGroup, wanted === undefined ? 0 : input.layout.base),
-      ...weightsOf(ctx, conv, sources, walk, plan, g).map(still),
+      ...weightsOf(ctx, conv, sources, plan, g).map(still),
       ...(bias === undefined ? [] : [still({ buffer: bias.buffer, offset: bias.offset + g * filters })]),
       ...(residual === undefined ? [] : [moving(residual, filters)]),
       moving(output, filters),
@@ -94,8 +93,8 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
       macs: (elementCount(y.type.shape) * depth) / group,
     };
     const places = operands.map((o) => o.place);
-    if ("gemm" in plan.choice) ctx.call(f32Gemm, sources.product(walk), places, { ...extra, choice: plan.choice.gemm });
-    else ctx.call(f32Spmm, (sources.sparse as Required<Sources>["sparse"])(walk), places, { ...extra, choice: plan.choice.spmm });
+    if ("gemm" in plan.choice) ctx.call(f32Gemm, sources.product(plan.walk), places, { ...extra, choice: plan.choice.gemm });
+    else ctx.call(f32Spmm, (sources.sparse as Required<Sources>["sparse"])(plan.walk), places, { ...extra, choice: plan.choice.spmm });
   }
   if (plan.junk) finishConv(ctx, conv, output);
 }
@@ -106,7 +105,7 @@ interface Operand {
 }
 
 /** The filters of one group as the kernel wants them, and where it needs one its table of taps. */
-function weightsOf(ctx: LoweringContext, { w, group }: ConvProblem, sources: Sources, walk: Walk, { choice }: Plan, g: number): Place[] {
+function weightsOf(ctx: LoweringContext, { w, group }: ConvProblem, sources: Sources, { walk, choice }: Plan, g: number): Place[] {
   const { m, taps, channels, channelStride, weights } = sources.product(walk);
   const depth = channels * taps.length;
   if ("spmm" in choice) {
@@ -140,7 +139,7 @@ function choosePlan(ctx: LoweringContext, conv: ConvProblem, { input, windowed, 
   const plans: Plan[] = [];
   const add = (output: Layout, region: Region, junk: boolean, extraCost: number) => {
     if (region.w < 4) return;
-    const walk = { region, outStride: output.strides[1] as number, residual: conv.residual !== undefined && !junk, activation: conv.activation };
+    const walk = { region, outStride: output.strides[1] as number, residual: conv.residual !== undefined && !junk, activation: junk ? noActivation : conv.activation };
     const times = batches * conv.group;
     const gemm = ctx.best(f32Gemm, product(walk));
     const spmm = sparse && ctx.best(f32Spmm, sparse(walk));

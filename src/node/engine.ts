@@ -17,3 +17,11 @@ export function enableRelaxedSimd(): boolean {
   setFlagsFromString("--experimental-wasm-relaxed-simd");
   return WebAssembly.validate(relaxedModule);
 }
+
+/**
+ * Lets V8 compile WebAssembly by its optimizing compiler alone, from the first call on, so that measurements need no warming up. For processes that measure;
+ * large nets load slower.
+ */
+export function compileOptimizedOnly(): void {
+  setFlagsFromString("--no-liftoff");
+}

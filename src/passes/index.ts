@@ -49,6 +49,9 @@ export const trainingPasses: readonly Pass[] = [eliminateDeadNodes, eliminateIde
 /** What a training step takes, its gradients included, whose weights are parameters. */
 export const gradientPasses: readonly Pass[] = [...cleanUp, rulePass("fuse-elementwise", [fuseElementwiseRule])];
 
+/** The passes that a graph takes before it is lowered. Training graphs keep their BatchNormalization and weights apart. */
+export const passesFor = (graph: Graph): readonly Pass[] => (graph.updates.length === 0 ? passes : trainingPasses);
+
 export interface OptimizeOptions {
   /** Passes to run instead of all of `passes`. */
   readonly passes?: readonly Pass[] | undefined;

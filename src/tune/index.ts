@@ -1,5 +1,7 @@
 import type { Target } from "../codegen/target.ts";
 import type { Graph } from "../ir/graph.ts";
+import { legalize } from "../lower/legalize.ts";
+import { optimize, passesFor } from "../passes/index.ts";
 import { type Candidate, candidatesOf, type Ranking, rankByModel, type Task, tasksOf } from "./candidates.ts";
 import { emptyLog, mergeLogs, type TuningLog, type TuningRecord } from "./log.ts";
 import { measuredCosts } from "./measured-costs.ts";
@@ -48,11 +50,11 @@ const heats = { first: 4, final: 12, near: 1.1 } as const;
 
 /**
  * Measures what a net's kernels may choose from: lowers it, measures the best-ranked choices of every problem, and lowers again with the times known, until
- * lowering chooses nothing that was not measured. The graph is one that `optimize` and `legalize` have been through, with the weights it will run with, since
- * zeros count.
+ * lowering chooses nothing that was not measured. The weights should be those that the net will run with, since zeros count.
  */
-export async function tune(graph: Graph, options: TuneOptions): Promise<TuneResult> {
+export async function tune(source: Graph, options: TuneOptions): Promise<TuneResult> {
   const { target, measurer, budgetSeconds = Number.POSITIVE_INFINITY, signal, rank = rankByModel } = options;
+  const graph = legalize(optimize(source, { passes: passesFor(source) }));
   const deadline = performance.now() + 1000 * budgetSeconds;
   const measured: TuningRecord[] = [];
   const failed = new Set<string>();

@@ -7,7 +7,7 @@ import { cadnn } from "./run-command.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cadnn-cli-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-const commands = ["demo", "zoo", "inspect", "compress", "compile", "run", "eval", "bench"];
+const commands = ["demo", "zoo", "inspect", "compress", "tune", "compile", "run", "eval", "bench"];
 
 describe("help", () => {
   test("lists all commands", async () => {

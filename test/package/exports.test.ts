@@ -25,6 +25,7 @@ const expected: Readonly<Record<string, readonly string[]>> = {
   "./runtime": ["CadnnError", "createSession", "detectFeatures"],
   "./node": ["CadnnError", "createSession", "enableRelaxedSimd", "readFile", "readImage"],
   "./onnx": ["exportOnnx", "importOnnx"],
+  "./tune": ["createWasmMeasurer", "formatLog", "measuredCosts", "mergeLogs", "parseTuningLog", "tune"],
   "./train": ["differentiate", "makeTrainingGraph", "train"],
 };
 
@@ -71,7 +72,8 @@ describe.skipIf(!built)("the package", () => {
        import { readImage } from "cadnn/node";
        import { exportOnnx } from "cadnn/onnx";
        import { train } from "cadnn/train";
-       const artifact: Uint8Array = await compile(new Uint8Array(), { targets: ["wasm"], inputShapes: { input: [1, 3, 224, 224] } });
+       import { parseTuningLog } from "cadnn/tune";
+       const artifact: Uint8Array = await compile(new Uint8Array(), { targets: ["wasm"], inputShapes: { input: [1, 3, 224, 224] }, tuning: parseTuningLog("") });
        const session = await createSession(artifact, { backend: "auto", threads: 2 });
        const { logits } = await session.run({ input: { shape: [1, 3, 224, 224], data: new Float32Array() } });
        const shape: readonly number[] | undefined = logits?.shape;

@@ -1,10 +1,13 @@
 import { decodeArtifact } from "../../artifact/format.ts";
-import { writeFileAtomic } from "../../node/files.ts";
+import { readText, writeFileAtomic } from "../../node/files.ts";
+import { defaultTuningFile } from "../../node/tuning-file.ts";
+import { parseTuningLog, type TuningLog } from "../../tune/log.ts";
 import { type Command, sharedArgs } from "../command.ts";
 import { formatBytes, formatCount, formatMs, round } from "../format.ts";
 import { readGraph, readTarget } from "../model.ts";
 import { parseInputShapes, parseList } from "../options.ts";
 import { formatPairs } from "../table.ts";
+import { parseLog } from "./tune.ts";
 
 export const command: Command = {
   name: "compile",
@@ -13,6 +16,7 @@ export const command: Command = {
     model: { type: "positional", description: "ONNX file" },
     output: { type: "string", alias: "o", description: ".cadnn file to write", valueHint: "FILE.cadnn" },
     targets: { type: "string", description: 'Targets, separated by commas; "wasm" (default) is all of them', valueHint: "LIST" },
+    tuning: { type: "string", description: 'Measurements of `cadnn tune` to choose by; "default" is the file that it writes by itself', valueHint: "FILE.jsonl" },
     disable: sharedArgs.disable,
     "input-shape": sharedArgs["input-shape"],
   },
@@ -21,6 +25,7 @@ export const command: Command = {
     const path = options.required("model");
     const file = options.required("output");
     const targets = (options.text("targets") ?? "wasm").split(",").map((t) => (t.trim() === "wasm" ? "wasm" : readTarget(t.trim())));
+    const tuning = await readTuning(options.text("tuning"));
     const started = performance.now();
     const { compile } = await import("../../compile/index.ts");
     progress.update(0, 3, `reading ${path}`);
@@ -29,6 +34,7 @@ export const command: Command = {
     const stages: { readonly stage: string; readonly target?: string; readonly ms: number }[] = [];
     const artifact = await compile(graph, {
       targets,
+      ...(tuning === undefined ? {} : { tuning }),
       optimize: { disable: parseList(options.all("disable")) },
       observer: ({ stage, target, milliseconds }) => {
         stages.push({ stage, ...(target === undefined ? {} : { target }), ms: round(milliseconds) });
@@ -63,3 +69,9 @@ export const command: Command = {
     return { text, json };
   },
 };
+
+async function readTuning(name: string | undefined): Promise<TuningLog | undefined> {
+  if (name === undefined) return undefined;
+  const file = name === "default" ? defaultTuningFile() : name;
+  return parseLog(parseTuningLog, await readText(file), file);
+}

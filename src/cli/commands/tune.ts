@@ -1,0 +1,76 @@
+import { targets } from "../../codegen/target.ts";
+import { CadnnError } from "../../errors.ts";
+import { compileOptimizedOnly, enableRelaxedSimd } from "../../node/engine.ts";
+import { appendLine, defaultTuningFile, openLines } from "../../node/tuning-file.ts";
+import { detectFeatures, targetsFor } from "../../runtime/features.ts";
+import type { TuningRecord } from "../../tune/index.ts";
+import { type Command, sharedArgs } from "../command.ts";
+import { formatDuration, formatPercent, round } from "../format.ts";
+import { readGraph, readTarget } from "../model.ts";
+import { parseInputShapes, usage } from "../options.ts";
+import { formatPairs } from "../table.ts";
+
+export const command: Command = {
+  name: "tune",
+  description: "Measure here how fast a net's kernels are with other tiles and layouts; `compile --tuning` uses the times.",
+  args: {
+    model: { type: "positional", description: "ONNX file" },
+    target: { ...sharedArgs.target, description: "Target to measure, in place of the best one of this engine" },
+    log: { type: "string", description: "File of measurements to add to; default $XDG_CACHE_HOME/cadnn/tuning.jsonl", valueHint: "FILE.jsonl" },
+    budget: { type: "string", description: "Stop after so many seconds; another call goes on from there", valueHint: "SECONDS" },
+    "input-shape": sharedArgs["input-shape"],
+  },
+  examples: ["cadnn tune r50.onnx", "cadnn tune r50.onnx --log r50.jsonl --budget 30 && cadnn compile r50.onnx -o r50.cadnn --tuning r50.jsonl"],
+  async run(options, { progress, signal, interruptible }) {
+    const path = options.required("model");
+    const file = options.text("log") ?? defaultTuningFile();
+    const budgetSeconds = options.number("budget", { min: 0 }) ?? Number.POSITIVE_INFINITY;
+    const named = options.text("target");
+    const wanted = named === undefined ? undefined : readTarget(named);
+    enableRelaxedSimd();
+    compileOptimizedOnly();
+    const runnable = targetsFor(detectFeatures());
+    const target = wanted ?? runnable[0];
+    if (target === undefined || !runnable.includes(target)) throw usage("this engine does not run that target", "--target", `It runs: ${runnable.join(", ")}.`);
+    const graph = await readGraph(path, { inputShapes: parseInputShapes(options.all("input-shape")) });
+    const { createWasmMeasurer, formatRecord, parseTuningLog, tune } = await import("../../tune/index.ts");
+    const log = parseLog(parseTuningLog, await openLines(file), file);
+    const measurer = createWasmMeasurer();
+    interruptible();
+    const started = performance.now();
+    const { measured, complete } = await tune(graph, {
+      target: targets[target],
+      measurer,
+      log,
+      budgetSeconds,
+      signal,
+      onProgress: ({ done, total, kernel }) => progress.update(done, total, kernel),
+      onRecord: (record) => appendLine(file, formatRecord(record)),
+    });
+    const seconds = (performance.now() - started) / 1000;
+    if (signal.aborted) progress.note(`interrupted; ${file} has what was measured`);
+    const { tried, space } = countTimes(measured);
+    const text = formatPairs([
+      ["measured", `${measured.length} problems in ${formatDuration(seconds)}${complete ? "" : ", not all yet: call it again to go on"}`],
+      ["choices", measured.length === 0 ? "none, all are known" : `${tried} of ${space} (${formatPercent(tried / space)})`],
+      ["target", target],
+      ["engine", measurer.engine],
+      ["log", file],
+    ]);
+    return { text, json: { file, target, engine: measurer.engine, problems: measured.length, tried, space, complete, seconds: round(seconds) } };
+  },
+};
+
+/** Errors name the file. */
+export function parseLog<T>(parse: (text: string) => T, text: string, file: string): T {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (error instanceof CadnnError) throw new CadnnError(error.code, error.message, { at: `${file}: ${error.at}`, hint: error.hint, cause: error });
+    throw error;
+  }
+}
+
+function countTimes(records: readonly TuningRecord[]): { readonly tried: number; readonly space: number } {
+  return { tried: records.reduce((n, r) => n + r.times.length, 0), space: records.reduce((n, r) => n + r.space, 0) };
+}

@@ -1,0 +1,62 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cadnn } from "./run-command.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "cadnn-tune-"));
+const at = (name: string) => join(folder, name);
+const cache = process.env.XDG_CACHE_HOME;
+
+beforeAll(async () => {
+  process.env.XDG_CACHE_HOME = at("cache");
+  await cadnn("zoo", "lenet5", "-o", at("net.onnx"));
+});
+afterAll(() => {
+  if (cache === undefined) delete process.env.XDG_CACHE_HOME;
+  else process.env.XDG_CACHE_HOME = cache;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe("tune", () => {
+  test("adds what it measures to the log; a second run has nothing left to measure", async () => {
+    const outcome = await cadnn("tune", at("net.onnx"), "--json");
+    const { file, problems, complete, tried, space } = outcome.json() as { file: string; problems: number; complete: boolean; tried: number; space: number };
+    expect(outcome.code).toBe(0);
+    expect([file, complete]).toEqual([at("cache/cadnn/tuning.jsonl"), true]);
+    expect(problems).toBeGreaterThan(2);
+    expect(tried).toBeLessThan(space);
+    const text = readFileSync(file, "utf8");
+    expect(text.trimEnd().split("\n")).toHaveLength(problems);
+    expect((await cadnn("tune", at("net.onnx"))).stdout).toMatch(/^measured +0 problems/m);
+    expect(readFileSync(file, "utf8")).toBe(text);
+  });
+
+  test("compile chooses by the log, by name or from the default place", async () => {
+    for (const name of ["a", "b"]) await cadnn("compile", at("net.onnx"), "-o", at(`${name}.cadnn`), "--tuning", name === "a" ? "default" : at("cache/cadnn/tuning.jsonl"));
+    expect(readFileSync(at("a.cadnn")).equals(readFileSync(at("b.cadnn")))).toBe(true);
+  });
+
+  test("goes on after a line that was cut, and without a budget leaves the log as it is", async () => {
+    mkdirSync(at("cut"));
+    const file = at("cut/log.jsonl");
+    const line = readFileSync(at("cache/cadnn/tuning.jsonl"), "utf8").split("\n")[0] as string;
+    writeFileSync(file, `${line}\n${line.slice(0, 40)}`);
+    const { json } = await cadnn("tune", at("net.onnx"), "--log", file, "--budget", "0", "--json");
+    expect(json()).toMatchObject({ problems: 0, complete: false });
+    expect(readFileSync(file, "utf8")).toBe(`${line}\n`);
+    expect(existsSync(at("none.jsonl"))).toBe(false);
+  });
+
+  test("names a damaged line, a missing log and a target that does not run here", async () => {
+    writeFileSync(at("bad.jsonl"), "{\n{}\n");
+    for (const argv of [
+      ["tune", at("net.onnx"), "--log", at("bad.jsonl")],
+      ["compile", at("net.onnx"), "-o", at("x.cadnn"), "--tuning", at("bad.jsonl")],
+    ])
+      expect((await cadnn(...argv)).stderr).toContain(`error E_CORRUPT at ${at("bad.jsonl")}: line 1 of the tuning log: this line is damaged: it is no JSON`);
+    expect((await cadnn("compile", at("net.onnx"), "-o", at("x.cadnn"), "--tuning", at("none.jsonl"))).stderr).toContain("E_FILE_NOT_FOUND");
+    const elsewhere = await cadnn("tune", at("net.onnx"), "--target", "wasm-vax");
+    expect([elsewhere.code, elsewhere.stderr]).toEqual([2, expect.stringContaining('there is no target "wasm-vax"')]);
+  });
+});

@@ -1,0 +1,147 @@
+import { describe, expect, test } from "vitest";
+import { decodeArtifact } from "../../src/artifact/format.ts";
+import { targets } from "../../src/codegen/target.ts";
+import { compile } from "../../src/compile/index.ts";
+import { canonicalText, estimatedCosts, parseCanonical } from "../../src/kernels/costs.ts";
+import { f32Gemm, type GemmProblem } from "../../src/kernels/wasm/f32-gemm.ts";
+import { enableRelaxedSimd } from "../../src/node/engine.ts";
+import { detectFeatures, targetsFor } from "../../src/runtime/features.ts";
+import { type Candidate, createWasmMeasurer, formatLog, type Measurer, measuredCosts, parseTuningLog, type TuningRecord, tune } from "../../src/tune/index.ts";
+import { zooGraph } from "../../src/zoo/index.ts";
+
+const target = targets["wasm-x64-plain"];
+const net = zooGraph("lenet5", { seed: 3 });
+
+/** Times by a formula; counts what it is asked for. */
+function fakeMeasurer(time: (candidate: Candidate) => number): Measurer & { readonly asked: string[] } {
+  const asked: string[] = [];
+  return {
+    engine: "fake",
+    asked,
+    measure(candidates) {
+      asked.push(...candidates.map((c) => `${c.call.template.name} ${c.choice}`));
+      return Promise.resolve(candidates.map(time));
+    },
+  };
+}
+
+const estimate = ({ call, target: t }: Candidate) => call.template.cost(call.problem, call.choice, t);
+
+/** The more a choice is expected to cost, the less time it takes; no two choices take the same. */
+const upsideDown = (c: Candidate) => 1e12 / (estimate(c) + [...c.choice].reduce((n, ch) => (n * 31 + ch.charCodeAt(0)) % 997, 0) / 1000);
+
+const same = (a: Uint8Array, b: Uint8Array) => Buffer.from(a).equals(b);
+
+describe("tune", () => {
+  test("measures some choices of every problem once, the best guesses first", async () => {
+    const measurer = fakeMeasurer(estimate);
+    const { measured, complete } = await tune(net, { target, measurer });
+    expect(complete).toBe(true);
+    expect(measured.map((r) => r.kernel)).toEqual(expect.arrayContaining(["f32-gemm", "f32-window", "f32-matvec"]));
+    for (const { times, space } of measured) {
+      expect(times.length).toBeLessThanOrEqual(Math.max(3, space / 10));
+      expect(times.map((t) => t.ns)).toEqual(times.map((t) => t.ns).toSorted((a, b) => a - b));
+    }
+    expect(new Set(measured.map((r) => `${r.kernel} ${r.problem}`)).size).toBe(measured.length);
+  });
+
+  test("measures nothing that the log has for this engine", async () => {
+    const { log } = await tune(net, { target, measurer: fakeMeasurer(estimate) });
+    const again = fakeMeasurer(estimate);
+    expect(await tune(net, { target, measurer: again, log })).toEqual({ log, measured: [], complete: true });
+    expect(again.asked).toEqual([]);
+    const elsewhere = await tune(net, { target, measurer: { ...fakeMeasurer(estimate), engine: "other" }, log });
+    expect(elsewhere.measured.length).toBeGreaterThan(0);
+  });
+
+  test("hands out each record as it comes, stops when it is told to, and goes on from there", async () => {
+    const records: TuningRecord[] = [];
+    const controller = new AbortController();
+    const onRecord = (record: TuningRecord) => {
+      records.push(record);
+      if (records.length === 2) controller.abort();
+    };
+    const first = await tune(net, { target, measurer: fakeMeasurer(estimate), signal: controller.signal, onRecord });
+    expect(first).toMatchObject({ complete: false, measured: records });
+    expect(records).toHaveLength(2);
+    const rest = await tune(net, { target, measurer: fakeMeasurer(estimate), log: first.log });
+    expect(rest.complete).toBe(true);
+    const all = await tune(net, { target, measurer: fakeMeasurer(estimate) });
+    expect(rest.log.records.toSorted(byProblem)).toEqual(all.log.records.toSorted(byProblem));
+    expect((await tune(net, { target, measurer: fakeMeasurer(estimate), budgetSeconds: 0 })).complete).toBe(false);
+  });
+
+  test("tells how far it is", async () => {
+    const steps: string[] = [];
+    await tune(net, { target, measurer: fakeMeasurer(estimate), onProgress: ({ done, total }) => steps.push(`${done < total}`) });
+    expect(new Set(steps)).toEqual(new Set(["true"]));
+  });
+
+  test("leaves out candidates that fail", async () => {
+    const { measured, complete } = await tune(net, { target, measurer: fakeMeasurer((c) => (c.call.template.name === "f32-gemm" ? Number.POSITIVE_INFINITY : estimate(c))) });
+    expect(complete).toBe(true);
+    expect(measured.some((r) => r.kernel === "f32-gemm")).toBe(false);
+  });
+});
+
+const byProblem = (a: TuningRecord, b: TuningRecord) => (`${a.kernel} ${a.problem}` < `${b.kernel} ${b.problem}` ? -1 : 1);
+
+describe("costs from a log", () => {
+  test("choose what was fastest, and rank whole plans by it", async () => {
+    const { log } = await tune(net, { target, measurer: fakeMeasurer(upsideDown) });
+    const costs = measuredCosts(log);
+    const products = log.records.filter((r) => r.kernel === "f32-gemm");
+    const changed = products.map(({ problem: text, times }) => {
+      const problem = parseCanonical(text) as GemmProblem;
+      const best = canonicalText(costs.best(f32Gemm, problem, target)?.choice);
+      expect(best).toBe(times[0]?.choice);
+      return best !== canonicalText(estimatedCosts.best(f32Gemm, problem, target)?.choice);
+    });
+    expect(changed).toContain(true);
+  });
+
+  test("have the unit of the estimates", async () => {
+    const { log } = await tune(net, { target, measurer: fakeMeasurer((c) => 0.25 * estimate(c)) });
+    const costs = measuredCosts(log);
+    for (const record of log.records) {
+      const problem = parseCanonical(record.problem) as GemmProblem;
+      if (record.kernel !== "f32-gemm") continue;
+      const [measured, estimated] = [costs, estimatedCosts].map((c) => c.best(f32Gemm, problem, target)?.cost as number) as [number, number];
+      expect(measured / estimated).toBeCloseTo(1, 2);
+    }
+  });
+
+  test("leave other targets, unknown kernels and choices that no longer exist alone", async () => {
+    const { log } = await tune(net, { target, measurer: fakeMeasurer(upsideDown) });
+    const strange = parseTuningLog(formatLog(log).replaceAll('"filters":', '"strangers":').replaceAll("f32-matvec", "f32-mystery"));
+    const plain = await compile(net, { targets: ["wasm-x64-plain"] });
+    expect(same(await compile(net, { targets: ["wasm-x64-plain"], tuning: { records: strange.records.filter((r) => r.kernel !== "f32-window") } }), plain)).toBe(true);
+    const other = await compile(net, { targets: ["wasm-arm64-plain"] });
+    expect(same(await compile(net, { targets: ["wasm-arm64-plain"], tuning: log }), other)).toBe(true);
+  });
+});
+
+describe("compile with a log", () => {
+  test("gives the same bytes for the same log, other ones than without, and equal ones when tuning is off", async () => {
+    const { log } = await tune(net, { target, measurer: fakeMeasurer(upsideDown) });
+    const options = { targets: ["wasm-x64-plain"] } as const;
+    const plain = await compile(net, options);
+    const tuned = await compile(net, { ...options, tuning: log });
+    expect(same(tuned, plain)).toBe(false);
+    expect(same(await compile(net, { ...options, tuning: formatLog(log) }), tuned)).toBe(true);
+    expect(same(await compile(net, { ...options, tuning: { records: log.records.toReversed() } }), tuned)).toBe(true);
+    expect(same(await compile(net, { ...options, tuning: log, optimize: { tune: false } }), plain)).toBe(true);
+    expect(decodeArtifact(tuned).manifest.outputs).toEqual(decodeArtifact(plain).manifest.outputs);
+  });
+});
+
+test("the measurer runs kernels of this engine, dense and sparse", async () => {
+  enableRelaxedSimd();
+  const own = targets[targetsFor(detectFeatures())[0] as keyof typeof targets];
+  const measurer = createWasmMeasurer({ warmupMs: 1 });
+  expect(measurer.engine).toMatch(/^v8-\d+\.\d+\/(x64|arm64)\/[0-9a-f]{8}$/);
+  const { measured, complete } = await tune(zooGraph("lenet5", { sparsity: 0.9 }), { target: own, measurer });
+  expect(complete).toBe(true);
+  expect(measured.map((r) => r.kernel)).toEqual(expect.arrayContaining(["f32-spmm", "f32-gemm"]));
+  for (const { times } of measured) for (const { ns } of times) expect(ns).toBeGreaterThan(100);
+});
