@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname } from "node:path";
 
@@ -27,13 +27,13 @@ export function runIn(node: string): number {
   return spawnSync(node, ["--import", "tsx", ...args], { stdio: "inherit" }).status ?? 1;
 }
 
-/** Puts a run into a file of runs, in place of that of the same engine. */
-export function record<Run extends { readonly host: Host }>(file: string, run: Run): void {
-  let runs: readonly Run[] = [];
-  try {
-    runs = JSON.parse(readFileSync(file, "utf8")) as Run[];
-  } catch {
-    mkdirSync(dirname(file), { recursive: true });
-  }
-  writeFileSync(file, `${JSON.stringify([...runs.filter((r) => r.host.engine !== run.host.engine), run], null, 1)}\n`);
+/** The runs that a file holds; none if there is no file. */
+export function readRuns<Run>(file: string): readonly Run[] {
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Run[]) : [];
+}
+
+/** Puts a run into a file of runs, in place of one with the same key: by default that of the same engine. */
+export function record<Run extends { readonly host: Host }>(file: string, run: Run, key: (run: Run) => string = ({ host }) => host.engine): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `${JSON.stringify([...readRuns<Run>(file).filter((r) => key(r) !== key(run)), run], null, 1)}\n`);
 }
