@@ -9,7 +9,7 @@ export interface Target {
   /** Vector registers that V8's register allocator hands out. */
   readonly vectorRegisters: number;
   /**
-   * Whether the engine places all loads of a basic block before its arithmetic, as V8 of Node 20 does. Then a loop's loaded vectors need
+   * Whether the engine places all loads of a basic block before its arithmetic, as V8 up to version 12 does (Node 20, 22, 23). Then a loop's loaded vectors need
    * registers all at once, beside the accumulators.
    */
   readonly loadsFirst: boolean;

@@ -6,7 +6,10 @@ export interface Features {
   readonly simd: boolean;
   /** Relaxed SIMD, above all fused multiply-add. Node 20 has it behind a flag, Safari not at all. */
   readonly relaxedSimd: boolean;
-  /** V8 of Node 20, and others of its age, which place all loads of a basic block before its arithmetic. They are told by having no garbage-collected types. */
+  /**
+   * V8 up to version 12 (Node 20, 22, 23), whose optimizing compiler places all loads of a basic block before its arithmetic. It is told by having
+   * no `Atomics.pause`, which V8 got soon after its next compiler, and which every other engine with relaxed SIMD has.
+   */
   readonly loadsFirst: boolean;
   /** Wasm atomics, and memory that can be shared with workers: pages need cross-origin isolation for it. */
   readonly threads: boolean;
@@ -15,7 +18,6 @@ export interface Features {
   readonly hardwareConcurrency: number;
 }
 
-const header = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
 const v128 = 0x7b;
 const f32 = 0x7d;
 const i32 = 0x7f;
@@ -28,7 +30,7 @@ export function detectFeatures(): Features {
     arch: architecture(),
     simd: validates(tinyModule([], v128, [...zeroVector, 0xfd, 0x62])), // i8x16.popcnt
     relaxedSimd: validates(tinyModule([], v128, [...zeroVector, ...zeroVector, ...zeroVector, 0xfd, 0x85, 0x02])), // f32x4.relaxed_madd
-    loadsFirst: !validates(Uint8Array.of(...header, 1, 3, 1, 0x5f, 0)), // a type section with one type: a struct without fields
+    loadsFirst: typeof (Atomics as { pause?: unknown }).pause !== "function",
     threads: sharedMemoryWorks(),
     mayBlock: mayBlock(),
     hardwareConcurrency: hardwareConcurrency(),
@@ -97,7 +99,7 @@ function validates(code: Uint8Array<ArrayBuffer>): boolean {
 function tinyModule(parameters: readonly number[], result: number, instructions: readonly number[]): Uint8Array<ArrayBuffer> {
   const section = (id: number, content: readonly number[]): number[] => [id, content.length, ...content];
   return Uint8Array.of(
-    ...header,
+    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, [1, 0x60, parameters.length, ...parameters, 1, result]),
     ...section(3, [1, 0]),
     ...section(7, [1, 1, 0x66, 0, 0]),
