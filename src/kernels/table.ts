@@ -9,6 +9,7 @@ import { f32Reduce } from "./wasm/f32-reduce.ts";
 import { f32Spmm } from "./wasm/f32-spmm.ts";
 import { f32Spmv } from "./wasm/f32-spmv.ts";
 import { f32Window } from "./wasm/f32-window.ts";
+import { f32Winograd } from "./wasm/f32-winograd.ts";
 import { x32Copy } from "./wasm/x32-copy.ts";
 import { x32Fill } from "./wasm/x32-fill.ts";
 import { x32Gather } from "./wasm/x32-gather.ts";
@@ -17,6 +18,7 @@ import { x32Gather } from "./wasm/x32-gather.ts";
 export const kernelTable: readonly KernelTemplate[] = [
   f32Gemm,
   f32Spmm,
+  f32Winograd,
   f32Window,
   f32Matvec,
   f32Spmv,

@@ -10,6 +10,11 @@ export function madd(target: Target, a: V128, b: V128, c: V128): V128 {
   return target.fma ? f32x4.relaxedMadd(a, b, c) : f32x4.add(c, f32x4.mul(a, b));
 }
 
+/** c − a · b, fused where the target can. */
+export function nmadd(target: Target, a: V128, b: V128, c: V128): V128 {
+  return target.fma ? f32x4.relaxedNmadd(a, b, c) : f32x4.sub(c, f32x4.mul(a, b));
+}
+
 /** min and max for finite data: where one side is NaN the first operand wins or not, as the engine likes. */
 export const fastMin = (target: Target, a: V128, b: V128): V128 => (target.pseudoMinMax ? f32x4.pmin(a, b) : f32x4.min(a, b));
 export const fastMax = (target: Target, a: V128, b: V128): V128 => (target.pseudoMinMax ? f32x4.pmax(a, b) : f32x4.max(a, b));

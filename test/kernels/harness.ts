@@ -16,6 +16,8 @@ const guardBytes = 256;
 export interface Operand {
   readonly data: Float32Array | Int32Array;
   readonly at?: number;
+  /** Space that the kernel may overwrite. */
+  readonly scratch?: boolean;
 }
 
 /** What the kernel must leave at an index of the last operand's buffer; every other word of memory must stay as it was. */
@@ -51,6 +53,7 @@ export function checkKernel<P, C>({ template, problem, operands, expected, weigh
   const now = new Int32Array(memory.buffer, base);
   const addresses = names.map((name, i) => base + 4 * ((starts[i] as number) + ((operands[name] as Operand).at ?? 0)));
   const output = operands[names.at(-1) as string] as Operand;
+  const scratch = names.flatMap((name, i) => (operands[name]?.scratch === true ? [[starts[i] as number, (starts[i] as number) + (operands[name]?.data.length ?? 0)] as const] : []));
   const outputWord = starts.at(-1) as number;
   const variants = allTargets.flatMap((target) => {
     const choices = template.choices(problem, target);
@@ -72,6 +75,7 @@ export function checkKernel<P, C>({ template, problem, operands, expected, weigh
     for (const threads of [1, 2, 3]) {
       now.set(words);
       for (let t = 0; t < threads; t++) kernel(...addresses, Math.floor((items * t) / threads), Math.floor((items * (t + 1)) / threads));
+      for (const [start, end] of scratch) now.set(words.subarray(start, end), start);
       if (single === undefined) {
         compare(now, words, outputWord, output, expected, at);
         single = now.slice();

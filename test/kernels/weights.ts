@@ -1,3 +1,4 @@
+import { filterTransform } from "../../src/kernels/winograd.ts";
 import { spmmHeaderBytes } from "../../src/kernels/wasm/f32-spmm.ts";
 
 /** [⌈m / filters⌉][depth][filters], the last block with the filters that are left, from row-major [m][depth]. */
@@ -28,4 +29,24 @@ export function stream(w: Float32Array, m: number, depth: number, group: number,
 /** Sets elements to zero: a share `zeros` of all, and every row whose number is in `emptyRows`. */
 export function prune(w: Float32Array, depth: number, zeros: number, emptyRows: readonly number[]): Float32Array {
   return w.map((value, i) => (Math.abs(value) < zeros || emptyRows.includes(Math.floor(i / depth)) ? 0 : value));
+}
+
+/** U = G g Gᵀ of every filter: [group][point][packed]. */
+export function winogradWeights(w: Float32Array, m: number, channels: number, group: number, filters: number): Float32Array {
+  const at = (f: number, c: number, i: number, j: number): number => {
+    const [u, v] = [filterTransform[i], filterTransform[j]] as [readonly number[], readonly number[]];
+    let sum = 0;
+    for (let t = 0; t < 9; t++) sum += (u[Math.floor(t / 3)] as number) * (v[t % 3] as number) * (w[(f * channels + c) * 9 + t] as number);
+    return sum;
+  };
+  const out: number[] = [];
+  for (let first = 0; first < m; first += group) {
+    const count = Math.min(group, m - first);
+    for (let i = 0; i < 6; i++)
+      for (let j = 0; j < 6; j++) {
+        const rows = Float32Array.from({ length: count * channels }, (_, k) => at(first + Math.floor(k / channels), k % channels, i, j));
+        for (const value of packed(rows, count, channels, filters)) out.push(value);
+      }
+  }
+  return Float32Array.from(out);
 }

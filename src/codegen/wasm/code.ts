@@ -200,4 +200,6 @@ export const f32x4 = {
   convertI32x4: v1(0xfa),
   /** a · b + c, rounded once or twice as the engine likes; needs relaxed SIMD. */
   relaxedMadd: (a: V128, b: V128, c: V128): V128 => code("v128", a.bytes, b.bytes, c.bytes, simd(0x105)),
+  /** c − a · b, likewise. */
+  relaxedNmadd: (a: V128, b: V128, c: V128): V128 => code("v128", a.bytes, b.bytes, c.bytes, simd(0x106)),
 } as const;
