@@ -21,13 +21,15 @@ export function placeBarriers(calls: readonly KernelCall[], memory: MemoryPlan):
   return calls.map((call) => {
     const output = rangeOf(call.operands.at(-1) as Place);
     const inputs = call.operands.slice(0, -1).map(rangeOf);
+    const scratch = call.scratch === undefined ? [] : [rangeOf(call.scratch)];
     const harmless = (other: Range) => call.joins === true && other.buffer === output.buffer;
-    const needed = writes.some((w) => (overlaps(w, output) && !harmless(w)) || inputs.some((i) => overlaps(w, i))) || reads.some((r) => overlaps(r, output));
+    const needed =
+      writes.some((w) => (overlaps(w, output) && !harmless(w)) || inputs.some((i) => overlaps(w, i))) || reads.some((r) => [output, ...scratch].some((o) => overlaps(r, o)));
     if (needed) {
       reads = [];
       writes = [];
     }
-    writes.push(output);
+    writes.push(output, ...scratch);
     reads.push(...inputs);
     return needed;
   });

@@ -21,7 +21,7 @@ export interface KernelTemplate<P = unknown, C = unknown> {
   digest?(problem: P): P;
   /** Number of independent work items. */
   items(problem: P, choice: C): number;
-  /** Names of the address parameters, in order. */
+  /** Names of the address parameters, in order. The last is written; one named `scratch` is space in which each item has a part of its own. */
   operands(problem: P): readonly string[];
   emit(context: EmitContext, problem: P, choice: C): void;
 }

@@ -210,7 +210,9 @@ export class LoweringContext {
   ): void {
     const choice = extra.choice ?? this.best(template, problem)?.choice;
     invariant(choice !== undefined, `${template.name} has no choice for ${JSON.stringify(problem)}`);
-    invariant(operands.length === template.operands(problem).length, `${template.name} takes ${template.operands(problem).length} operands`);
+    const names = template.operands(problem);
+    invariant(operands.length === names.length, `${template.name} takes ${names.length} operands`);
+    const scratch = operands[names.indexOf("scratch")];
     const { repeat, joins } = extra;
     this.calls.push({
       template: template as KernelTemplate,
@@ -221,6 +223,7 @@ export class LoweringContext {
       macs: extra.macs ?? 0,
       ...(repeat === undefined || repeat.count === 1 ? {} : { repeat }),
       ...(joins === true ? { joins } : {}),
+      ...(scratch === undefined ? {} : { scratch }),
     });
   }
 

@@ -5,6 +5,8 @@ import { elementCount } from "../ir/types.ts";
 import type { Region } from "../kernels/region.ts";
 import { f32Gemm, type GemmChoice, type GemmProblem, type GemmWeights } from "../kernels/wasm/f32-gemm.ts";
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmStreamBytes } from "../kernels/wasm/f32-spmm.ts";
+import { f32Winograd, type WinogradChoice, type WinogradProblem, winogradScratch } from "../kernels/wasm/f32-winograd.ts";
+import { winogradPoints } from "../kernels/winograd.ts";
 import type { LoweringContext, Placed } from "./context.ts";
 import { type ConvProblem, finishConv } from "./conv-problem.ts";
 import { groupOf, packNow, rowCounts } from "./filters.ts";
@@ -37,6 +39,8 @@ interface Sources {
   product(walk: Walk): GemmProblem;
   /** For weights that are known when compiling. */
   sparse?(walk: Walk): SpmmProblem;
+  /** For 3×3 windows of stride 1, likewise. */
+  winograd?(walk: Walk): WinogradProblem;
 }
 
 /** A way to compute a convolution. */
@@ -46,7 +50,7 @@ interface Plan {
   /** The output has junk between its rows and is copied to its place afterwards, with activation and residual. */
   readonly junk: boolean;
   readonly cost: number;
-  readonly choice: { readonly gemm: GemmChoice } | { readonly spmm: SpmmChoice };
+  readonly choice: { readonly gemm: GemmChoice } | { readonly spmm: SpmmChoice } | { readonly winograd: WinogradChoice };
 }
 
 function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
@@ -68,11 +72,14 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
     lanes,
     product: (walk) => ({ ...shared, channels: perGroup, channelStride, taps, weights, ...walk }),
     ...(nonZeros === undefined ? {} : { sparse: (walk) => ({ ...shared, nonZeros, depth, ...walk }) }),
+    ...(suitsWinograd(ctx, conv) ? { winograd: (walk) => ({ ...shared, channels: perGroup, channelStride, ...walk }) } : {}),
   };
   const plan = choosePlan(ctx, conv, sources);
   const output = plan.junk ? { buffer: ctx.buffer(`${y.name}~`, plan.output.size), offset: 0, layout: plan.output } : ctx.write(y, plan.output);
   const residual = conv.residual === undefined || plan.junk ? undefined : ctx.read(conv.residual, withoutPadding(output.layout));
   const bias = conv.b && ctx.readAny(conv.b);
+  const winograd = "winograd" in plan.choice && sources.winograd && { problem: sources.winograd(plan.walk), choice: plan.choice.winograd };
+  const scratch = winograd && ctx.buffer(`${y.name}.tiles`, winogradScratch(winograd.problem, winograd.choice));
   for (let g = 0; g < group; g++) {
     /** What is moved on from image to image: its place for this group, and by how much. */
     const moving = ({ buffer, offset, layout }: Placed, channels: number, base = 0): Operand => ({
@@ -85,6 +92,7 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
       ...weightsOf(ctx, conv, sources, plan, g).map(still),
       ...(bias === undefined ? [] : [still({ buffer: bias.buffer, offset: bias.offset + g * filters })]),
       ...(residual === undefined ? [] : [moving(residual, filters)]),
+      ...(scratch ? [still({ buffer: scratch, offset: 0 })] : []),
       moving(output, filters),
     ];
     const extra = {
@@ -94,9 +102,16 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
     };
     const places = operands.map((o) => o.place);
     if ("gemm" in plan.choice) ctx.call(f32Gemm, sources.product(plan.walk), places, { ...extra, choice: plan.choice.gemm });
-    else ctx.call(f32Spmm, (sources.sparse as Required<Sources>["sparse"])(plan.walk), places, { ...extra, choice: plan.choice.spmm });
+    else if (winograd) ctx.call(f32Winograd, winograd.problem, places, { ...extra, choice: winograd.choice });
+    else if ("spmm" in plan.choice) ctx.call(f32Spmm, (sources.sparse as Required<Sources>["sparse"])(plan.walk), places, { ...extra, choice: plan.choice.spmm });
   }
   if (plan.junk) finishConv(ctx, conv, output);
+}
+
+/** Whether the kernel's transforms are made for the window; its filters are transformed while loading. */
+function suitsWinograd(ctx: LoweringContext, { x, w, window }: ConvProblem): boolean {
+  const geometry = [...window.kernel, ...window.strides, ...window.dilations].join() === "3,3,1,1,1,1";
+  return geometry && ctx.options.winograd && ctx.options.layout && isConstant(w) && !ctx.isBatched(x);
 }
 
 interface Operand {
@@ -113,6 +128,11 @@ function weightsOf(ctx: LoweringContext, { w, group }: ConvProblem, sources: Sou
     const spec = { kind: "stream", m, depth, group: choice.spmm.group, channelStride, taps } as const;
     return [{ buffer: ctx.weights(part, spec, spmmStreamBytes(rowCounts(part), choice.spmm.group)), offset: 0 }];
   }
+  if ("winograd" in choice) {
+    const { group: perGroup, product } = choice.winograd;
+    const spec = { kind: "winograd", m, channels, filters: product.filters, group: perGroup } as const;
+    return [{ buffer: ctx.weights(groupOf(w as ConstantValue, g, group), spec, winogradPoints * m * channels * 4), offset: 0 }];
+  }
   const filters = weights.kind === "packed" ? packed(ctx, w, g, group, m, depth, choice.gemm.filters) : rowMajor(ctx, w, g * m * depth);
   return taps.length > 1 ? [filters, ctx.table(taps.map((t) => 4 * t))] : [filters];
 }
@@ -128,7 +148,7 @@ function rowMajor(ctx: LoweringContext, w: Value, first: number): Place {
 }
 
 /** The cheapest way among: row by row to the wished layout, row by row or flat to compact planes, flat with junk between the rows. */
-function choosePlan(ctx: LoweringContext, conv: ConvProblem, { input, windowed, lanes, product, sparse }: Sources): Plan {
+function choosePlan(ctx: LoweringContext, conv: ConvProblem, { input, windowed, lanes, product, sparse, winograd }: Sources): Plan {
   const { y } = conv;
   const [n, m, oh, ow] = y.type.shape as [number, number, number, number];
   const preferred = ctx.preferredLayout(y);
@@ -143,6 +163,8 @@ function choosePlan(ctx: LoweringContext, conv: ConvProblem, { input, windowed, 
     const times = batches * conv.group;
     const gemm = ctx.best(f32Gemm, product(walk));
     const spmm = sparse && ctx.best(f32Spmm, sparse(walk));
+    const transformed = winograd && region.h >= 4 && !junk ? ctx.best(f32Winograd, winograd(walk)) : undefined;
+    if (transformed !== undefined) plans.push({ output, walk, junk, choice: { winograd: transformed.choice }, cost: transformed.cost * times + extraCost });
     if (gemm !== undefined) plans.push({ output, walk, junk, choice: { gemm: gemm.choice }, cost: gemm.cost * times + extraCost });
     if (spmm !== undefined) plans.push({ output, walk, junk, choice: { spmm: spmm.choice }, cost: spmm.cost * times + extraCost });
   };

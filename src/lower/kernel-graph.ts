@@ -25,6 +25,8 @@ export interface KernelCall {
   readonly choice: unknown;
   /** In the order of `template.operands(problem)`; the last one is written. */
   readonly operands: readonly Place[];
+  /** The operand named `scratch`, which is written too. */
+  readonly scratch?: Place;
   /** Repeats the call with every operand moved on by so many elements. */
   readonly repeat?: { readonly count: number; readonly strides: readonly number[] };
   /** Writes a part of a buffer whose other parts the calls before it write; no barrier is needed in between. */
@@ -49,7 +51,9 @@ export type PrepareSpec =
   /** `GemmWeights` of kind "packed". */
   | { readonly kind: "pack"; readonly m: number; readonly depth: number; readonly filters: number }
   /** The stream of f32-spmm and f32-spmv: entry (m, c·taps + t) has byte offset 4 · (c · channelStride + taps[t]). */
-  | { readonly kind: "stream"; readonly m: number; readonly depth: number; readonly group: 1 | 4; readonly channelStride: number; readonly taps: readonly number[] };
+  | { readonly kind: "stream"; readonly m: number; readonly depth: number; readonly group: 1 | 4; readonly channelStride: number; readonly taps: readonly number[] }
+  /** The transformed filters of f32-winograd, `group` filters a group and `filters` a block. */
+  | { readonly kind: "winograd"; readonly m: number; readonly channels: number; readonly filters: number; readonly group: number };
 
 export interface PrepareTask {
   readonly constant: StoredConstant;

@@ -7,7 +7,7 @@ import { emitPrepare } from "../../src/generate/prepare.ts";
 import { spmmStreamBytes } from "../../src/kernels/wasm/f32-spmm.ts";
 import type { PrepareSpec, StoredConstant } from "../../src/lower/kernel-graph.ts";
 import { noise } from "../kernels/problems.ts";
-import { packed, prune, stream } from "../kernels/weights.ts";
+import { packed, prune, stream, winogradWeights } from "../kernels/weights.ts";
 
 type Stored = Pick<StoredConstant, "encoding" | "bytes">;
 
@@ -50,8 +50,8 @@ const encodings = (data: Float32Array): Stored[] => [
 
 const canary = 0x5a5a5a5a;
 
-/** Runs the generated function for every encoding; it must leave exactly `wanted` at its destination. */
-function check(data: Float32Array, shape: readonly number[], spec: PrepareSpec, wanted: Int32Array): void {
+/** Runs the generated function for every encoding; it must leave `wanted` at its destination: exactly, or as floats within the tolerance. */
+function check(data: Float32Array, shape: readonly number[], spec: PrepareSpec, wanted: Int32Array, tolerance = 0): void {
   const stored = encodings(data);
   const builder = new ModuleBuilder();
   stored.forEach((s, i) => {
@@ -73,7 +73,12 @@ function check(data: Float32Array, shape: readonly number[], spec: PrepareSpec, 
     new Uint8Array(memory.buffer, staging).set(s.bytes);
     (exports[String(i)] as (from: number, to: number) => void)(staging, 64);
     const what = JSON.stringify(s.encoding);
-    expect(words.slice(16, 16 + wanted.length), what).toEqual(wanted);
+    const actual = words.slice(16, 16 + wanted.length);
+    if (tolerance === 0) expect(actual, what).toEqual(wanted);
+    else {
+      const floats = new Float32Array(wanted.buffer, wanted.byteOffset, wanted.length);
+      expect(Math.max(0, ...new Float32Array(actual.buffer).map((v, k) => Math.abs(v - (floats[k] as number)))), what).toBeLessThanOrEqual(tolerance);
+    }
     expect(words.slice(0, 16).every((w) => w === canary) && words.slice(16 + wanted.length, staging / 4).every((w) => w === canary), what).toBe(true);
   });
 }
@@ -123,6 +128,24 @@ describe("prepare", () => {
         check(w, [m, depth], { kind: "stream", m, depth, group, channelStride, taps }, wanted);
       }),
       { numRuns: 40 },
+    );
+  });
+
+  test("winograd gives the transformed filters of f32-winograd, whatever the encoding", () => {
+    const sizes = {
+      m: fc.constantFrom(5, 7, 1, 11, 13),
+      channels: fc.constantFrom(3, 1, 2),
+      filters: fc.constantFrom(4, 1, 3, 6),
+      blocks: fc.constantFrom(1, 2, 5),
+      zeros: fc.constantFrom(0.5, 0.9, 0, 1),
+    };
+    fc.assert(
+      fc.property(fc.record(sizes), fc.integer({ min: 1, max: 1 << 30 }), ({ m, channels, filters, blocks, zeros }, seed) => {
+        const w = prune(noise(seed, "w", m * channels * 9), channels * 9, zeros, [2]);
+        const wanted = winogradWeights(w, m, channels, filters * blocks, filters);
+        check(w, [m, channels, 3, 3], { kind: "winograd", m, channels, filters, group: filters * blocks }, words(wanted), 1e-6);
+      }),
+      { numRuns: 25 },
     );
   });
 

@@ -53,7 +53,9 @@ export function checkKernel<P, C>({ template, problem, operands, expected, weigh
   const now = new Int32Array(memory.buffer, base);
   const addresses = names.map((name, i) => base + 4 * ((starts[i] as number) + ((operands[name] as Operand).at ?? 0)));
   const output = operands[names.at(-1) as string] as Operand;
-  const scratch = names.flatMap((name, i) => (operands[name]?.scratch === true ? [[starts[i] as number, (starts[i] as number) + (operands[name]?.data.length ?? 0)] as const] : []));
+  const scratch = names.flatMap((name, i) =>
+    operands[name]?.scratch === true ? [[starts[i] as number, (starts[i] as number) + (operands[name]?.data.length ?? 0)] as const] : [],
+  );
   const outputWord = starts.at(-1) as number;
   const variants = allTargets.flatMap((target) => {
     const choices = template.choices(problem, target);

@@ -1,5 +1,5 @@
-import { filterTransform } from "../../src/kernels/winograd.ts";
 import { spmmHeaderBytes } from "../../src/kernels/wasm/f32-spmm.ts";
+import { filterTransform } from "../../src/kernels/winograd.ts";
 
 /** [⌈m / filters⌉][depth][filters], the last block with the filters that are left, from row-major [m][depth]. */
 export function packed(w: Float32Array, m: number, depth: number, filters: number): Float32Array {

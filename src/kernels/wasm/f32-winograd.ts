@@ -112,6 +112,7 @@ export const f32Winograd = defineKernel<WinogradProblem, WinogradChoice>({
     const far = winogradPoints * p.m * p.channels * 4 > 600_000 ? (winogradPoints * p.m * p.channels * 4) / 8 : 0;
     return blocks * (Math.max(winogradPoints * products * columns, far) + 2000) + quads * (p.channels * 130 + p.m * 120);
   },
+  sharesLoads: (p, choice) => f32Gemm.sharesLoads?.(productOf(p, choice.tiles, p.m), choice.product) === true,
   items: itemsOf,
   emit(context, p, choice) {
     const { fn, operand, begin, end } = context;
@@ -210,7 +211,11 @@ function prepareProducts(context: EmitContext, p: WinogradProblem, choice: Winog
     const x = fn.let(i32.add(scratch, i32.const(inputs)));
     const w = fn.let(i32.add(operand("w"), i32.mul(group, i32.const(4 * winogradPoints * choice.group * p.channels))));
     const y = fn.let(i32.add(scratch, i32.const(sums)));
-    const operands = new Map<string, Local<"i32">>([["x", x], ["w", w], ["y", y]]);
+    const operands = new Map<string, Local<"i32">>([
+      ["x", x],
+      ["w", w],
+      ["y", y],
+    ]);
     const begin = fn.let(i32.const(0));
     const end = fn.let(i32.divU(i32.add(quads, i32.const(vectors - 1)), i32.const(vectors)));
     const products = (filters: number) => {
@@ -238,7 +243,13 @@ function prepareProducts(context: EmitContext, p: WinogradProblem, choice: Winog
 }
 
 /** y = act(bias + Aᵀ M A + residual) for one group of filters. */
-function prepareOutput({ fn, target, operand }: EmitContext, p: WinogradProblem, choice: WinogradChoice, scratch: Local<"i32">, quads: Local<"i32">): (group: Local<"i32">) => void {
+function prepareOutput(
+  { fn, target, operand }: EmitContext,
+  p: WinogradProblem,
+  choice: WinogradChoice,
+  scratch: Local<"i32">,
+  quads: Local<"i32">,
+): (group: Local<"i32">) => void {
   const transform = outputTransform(fn, target);
   const slot = slotOf(p, choice);
   return (group) => {
