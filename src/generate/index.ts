@@ -1,4 +1,4 @@
-import { abi, control } from "../artifact/control.ts";
+import { abi } from "../artifact/control.ts";
 import type { ModuleRecord } from "../artifact/manifest.ts";
 import { i32 } from "../codegen/wasm/code.ts";
 import type { FunctionBuilder, FunctionRef, Local } from "../codegen/wasm/function.ts";
@@ -7,6 +7,7 @@ import { CadnnError, invariant } from "../errors.ts";
 import { canonicalText } from "../kernels/costs.ts";
 import { emitKernel } from "../kernels/emit.ts";
 import type { KernelCall, KernelGraph, Place, StoredConstant } from "../lower/kernel-graph.ts";
+import { emitBarrier } from "./barrier.ts";
 import { placeBarriers } from "./barriers.ts";
 import { emitPrepare } from "./prepare.ts";
 
@@ -73,42 +74,6 @@ function emitPrepareExport(builder: ModuleBuilder, graph: KernelGraph, address: 
     ),
   );
   builder.export(abi.prepare, prepare);
-}
-
-/**
- * Looks at a barrier before a thread sleeps, tens of microseconds in all: about what waking it up costs. One thread that sleeps makes the
- * other wait for its waking, and sleep in turn; with a fifth of these looks MobileNet-V2 took twice as long on two threads after a pause.
- * More threads than cores lose up to half of their speed by looking.
- */
-const looks = 100_000;
-
-/** Milliseconds of a sleep after which a thread looks again, so that a wake-up that gets lost costs time only. */
-const nap = 20;
-
-/** barrier(threads): the last to arrive opens it for all. The others look a bounded number of times, then sleep. */
-function emitBarrier(builder: ModuleBuilder): FunctionRef {
-  return builder.function(i32Params(1), (fn, threads) => {
-    const zero = i32.const(0);
-    const phase = fn.let(i32.atomicLoad(zero, control.barrierPhase));
-    const arrived = i32.add(i32.atomicAdd(zero, i32.const(1), control.barrierCount), i32.const(1));
-    fn.if(
-      i32.eq(arrived, threads as Local<"i32">),
-      () => {
-        fn.storeAtomicI32(zero, zero, control.barrierCount);
-        fn.drop(i32.atomicAdd(zero, i32.const(1), control.barrierPhase));
-        fn.drop(i32.atomicNotify(zero, i32.const(-1), control.barrierPhase));
-      },
-      () => {
-        const closed = () => i32.eq(i32.atomicLoad(zero, control.barrierPhase), phase);
-        const left = fn.let(i32.const(looks));
-        fn.doWhile(
-          () => fn.set(left, i32.sub(left, i32.const(1))),
-          () => i32.and(closed(), i32.ne(left, zero)),
-        );
-        fn.while(closed(), () => fn.drop(i32.atomicWait(zero, phase, nap, control.barrierPhase)));
-      },
-    );
-  });
 }
 
 /** For each call a function body part: this thread's share of the items. Equal kernels are one function. */
