@@ -21,7 +21,7 @@ export interface Tools {
   progress(text: string): void;
 }
 
-interface Entry {
+export interface Entry {
   readonly contender: string;
   readonly row: ContenderRow;
   readonly variant: Variant;
@@ -29,7 +29,7 @@ interface Entry {
 }
 
 /** Which of the contenders can be measured; says why others cannot. */
-async function entriesOf(net: string, plan: Plan, { models, python, progress }: Tools): Promise<Entry[]> {
+export async function entriesOf(net: string, plan: Plan, { models, python, progress }: Tools): Promise<Entry[]> {
   const entries: Entry[] = [];
   for (const contender of plan.contenders) {
     const row = contenders[contender] as ContenderRow;
@@ -55,7 +55,18 @@ export function openStage(name: string, row: ContenderRow, { server, python }: T
 export function load(stage: Stage, row: ContenderRow, model: string, net: string, threads: number, warmupMs: number, { models, server }: Tools): Promise<Loaded> {
   const url = (path: string) => (row.host === "chromium" ? server.share(path) : pathToFileURL(path).href);
   const { path, shape } = models.input(net);
-  return stage.ask({ kind: "load", module: row.module, library: row.library, threads, model: url(model), input: url(path), shape, layout: row.layout, warmupMs });
+  return stage.ask({
+    kind: "load",
+    module: row.module,
+    library: row.library,
+    threads,
+    model: url(model),
+    input: url(path),
+    shape,
+    layout: row.layout,
+    cached: row.host === "chromium" ? [row.library, ...(row.files?.(threads) ?? [])] : [],
+    warmupMs,
+  });
 }
 
 /** What onnxruntime's native code makes of the net. */

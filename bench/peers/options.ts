@@ -16,9 +16,10 @@ Usage: npm run bench:peers -- [OPTIONS]
                        .join(", ")}
   --python PATH      a Python that has ai_edge_litert or tensorflow, for tflite
   --threads LIST     default 1,2; each number is a run of its own
-  --rounds N         default 10
+  --rounds N         default 10; 0 for cold starts only
   --runs N           timed inferences a turn, after one that is not timed; default 3
   --warmup MS        inferences before the first round, and on until they get no faster; default 1500
+  --cold N           starts of each contender in a fresh browser, from the model's bytes to the first result; default 5. With the first number of threads
   --json             print JSON instead of the table
   --out FILE         write the JSON to a file, and a chart beside it (.svg)
 `;
@@ -36,11 +37,12 @@ export interface Options {
   readonly rounds: number;
   readonly runs: number;
   readonly warmupMs: number;
+  readonly cold: number;
 }
 
-function integers(text: string, name: string): number[] {
+function integers(text: string, name: string, least = 1): number[] {
   const values = text.split(",").map(Number);
-  if (values.some((v) => !Number.isSafeInteger(v) || v < 1)) throw new Error(`--${name} takes positive integers, not ${text}`);
+  if (values.some((v) => !Number.isSafeInteger(v) || v < least)) throw new Error(`--${name} takes integers from ${least}, not ${text}`);
   return values;
 }
 
@@ -59,11 +61,11 @@ export function parseOptions(args: readonly string[]): Options {
     args: [...args],
     options: {
       ...{ nets: text("resnet50,mobilenet_v1,mobilenet_v2,inception_v3"), variants: text("dense,sparse"), contenders: text(usualContenders), threads: text("1,2") },
-      ...{ rounds: text("10"), runs: text("3"), warmup: text("1500") },
+      ...{ rounds: text("10"), runs: text("3"), warmup: text("1500"), cold: text("5") },
       ...{ models: { type: "string" }, python: { type: "string" }, json: { type: "boolean" }, out: { type: "string" }, help: { type: "boolean", short: "h" } },
     },
   });
-  const single = (name: "rounds" | "runs" | "warmup") => integers(values[name], name)[0] as number;
+  const single = (name: "rounds" | "runs" | "warmup" | "cold", least = 1) => integers(values[name], name, least)[0] as number;
   return {
     help: values.help === true,
     json: values.json === true,
@@ -74,8 +76,9 @@ export function parseOptions(args: readonly string[]): Options {
     variants: namesOf(values.variants, variants, "variant"),
     contenders: namesOf(values.contenders, Object.keys(contenders), "contender"),
     threads: integers(values.threads, "threads"),
-    rounds: single("rounds"),
+    rounds: single("rounds", 0),
     runs: single("runs"),
     warmupMs: single("warmup"),
+    cold: single("cold", 0),
   };
 }

@@ -13,6 +13,8 @@ export type Request =
       readonly shape: readonly number[];
       /** How this contender wants the input. */
       readonly layout: Layout;
+      /** What the browser is to have in its cache before the clock starts. */
+      readonly cached: readonly string[];
       /** Inferences before the first turn go on for so long at least. Below 0: none at all after the first one. */
       readonly warmupMs: number;
     }

@@ -36,6 +36,8 @@ export interface Row extends Omit<Measurement, "times"> {
   readonly runs: number;
   /** Over the time of `against` with the net dense and pruned, with as many threads. */
   readonly over: { readonly [V in Variant]?: Ratio };
+  /** How many times as fast as with one thread, where that was measured too (in a run of its own). */
+  readonly speedup: number | undefined;
 }
 
 /** Largest difference of two outputs, over the range of the reference. */
@@ -66,6 +68,7 @@ export function rowsOf(measurements: readonly Measurement[]): Row[] {
       }),
     ) as Row["over"];
     const { times, ...rest } = m;
+    const alone = m.threads === 1 ? undefined : measurements.find((b) => b.net === m.net && b.threads === 1 && b.contender === m.contender && b.variant === m.variant);
     return {
       ...rest,
       loadMs: round(m.loadMs),
@@ -75,6 +78,7 @@ export function rowsOf(measurements: readonly Measurement[]): Row[] {
       spread: round((quantile(times, 0.75) - quantile(times, 0.25)) / median(times)),
       runs: times.length,
       over,
+      speedup: alone === undefined ? undefined : round(least(alone.times) / least(times)),
     };
   });
 }
@@ -88,7 +92,7 @@ export function tableOf(rows: readonly Row[]): string {
     [
       ...[{ title: "net" }, right("threads"), { title: "contender" }, { title: "weights" }, right("min"), right("median"), right("spread")],
       ...variants.flatMap((variant) => [right(`min / cadnn ${variant}`), right("median")]),
-      ...[right("error"), right("load"), right("first")],
+      ...["1 thread / this", "error", "load", "first"].map(right),
     ],
     rows.map((r, i) => {
       const before = rows[i - 1];
@@ -102,6 +106,7 @@ export function tableOf(rows: readonly Row[]): string {
         formatMs(r.medianMs),
         `${Math.round(100 * r.spread)} %`,
         ...variants.flatMap((variant) => [times(r.over[variant]?.ofMins), times(r.over[variant]?.ofMedians)]),
+        times(r.speedup),
         r.error?.toExponential(1),
         formatMs(r.loadMs),
         formatMs(r.firstMs),

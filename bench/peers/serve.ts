@@ -66,6 +66,7 @@ export function makeServer(host: Host): (request: Request) => Promise<Answer> {
     const given = { shape: request.shape, data: new Float32Array((await host.read(request.input)).buffer) };
     input = request.layout === "nhwc" ? channelsLast(given) : given;
     const model = { url: request.model, bytes: await host.read(request.model) };
+    for (const url of request.cached) await host.read(url);
     contender = make(request);
     const start = performance.now();
     await contender.load(model);

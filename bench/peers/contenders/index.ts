@@ -23,19 +23,23 @@ export interface ContenderRow {
   readonly lossy?: boolean;
   /** Whose times its own are compared with; cadnn's in Chromium where nothing else is said. */
   readonly against?: string;
+  /** Files of the library that its code fetches. */
+  readonly files?: (threads: number) => readonly string[];
   /** Flags of its engine. */
   readonly flags?: readonly string[];
 }
 
 const ort = { module: "onnxruntime-web", form: "onnx", layout: "nchw" } as const;
-const litert = { host: "chromium", module: "litert", library: "/bundles/litert.js", layout: "nhwc" } as const;
+const ortFolder = "/modules/onnxruntime-web/dist";
+const litertFiles = (threads: number) => ["js", "wasm"].map((type) => `/modules/@litertjs/core/wasm/litert_wasm_${threads > 1 ? "threaded_" : ""}internal.${type}`);
+const litert = { host: "chromium", module: "litert", library: "/bundles/litert.js", layout: "nhwc", files: litertFiles } as const;
 const cadnn = { module: "cadnn", form: "cadnn", layout: "nchw" } as const;
 const dist = new URL("../../../dist/runtime/index.js", import.meta.url).href;
 
 /** A row for each contender; its module is loaded in its own process only. */
 export const contenders: Readonly<Record<string, ContenderRow>> = {
   cadnn: { ...cadnn, host: "chromium", library: "/bundles/cadnn.js" },
-  "onnxruntime-web": { ...ort, host: "chromium", library: "/modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs" },
+  "onnxruntime-web": { ...ort, host: "chromium", library: `${ortFolder}/ort.wasm.bundle.min.mjs`, files: () => [`${ortFolder}/ort-wasm-simd-threaded.wasm`] },
   litert: { ...litert, form: "tflite" },
   "litert-sparse": { ...litert, form: "tflite-sparse", sparseOnly: true },
   "litert-int8": { ...litert, form: "tflite-int8", denseOnly: true, lossy: true },
