@@ -22,12 +22,16 @@ async function bundleRuntime(): Promise<string> {
 const shared = resolve(import.meta.dirname, "../shared/data");
 const dataFolder = (): string | null => (existsSync(shared) ? shared : null);
 
+/** Runs in Node, and opens the browsers that are there. */
+const otherEngines = "test/browser/engines.test.ts";
+
 const project = (name: string, headers: Record<string, string>) => ({
   server: { headers, fs: { allow: [import.meta.dirname, shared] } },
   test: {
     name,
     provide: { isolated: name === "isolated" },
     include: ["test/browser/**/*.test.ts"],
+    exclude: [otherEngines],
     testTimeout: 60_000,
     fileParallelism: false,
     browser: {
@@ -42,5 +46,8 @@ const project = (name: string, headers: Record<string, string>) => ({
 });
 
 export default defineConfig({
-  test: { reporters: ["default", new CountReporter()], projects: [project("isolated", isolation), project("not isolated", {})] },
+  test: {
+    reporters: ["default", new CountReporter()],
+    projects: [project("isolated", isolation), project("not isolated", {}), { test: { name: "other engines", include: [otherEngines], testTimeout: 120_000 } }],
+  },
 });

@@ -77,7 +77,8 @@ export const browsers: readonly Browser[] = [
       return told("xvfb-run", "--auto-servernum", this.executable, "--version");
     },
     command(url, profile) {
-      const env = { HOME: profile, XDG_RUNTIME_DIR: profile, WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1", LIBGL_ALWAYS_SOFTWARE: "1" };
+      // Isolated pages of Safari share memory; those of MiniBrowser do only if told to.
+      const env = { HOME: profile, XDG_RUNTIME_DIR: profile, WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1", JSC_useSharedArrayBuffer: "1" };
       return { command: "xvfb-run", args: ["--auto-servernum", this.executable, "--private", url], env };
     },
   },
