@@ -9,6 +9,7 @@ export interface ColdStart {
   readonly threads: number;
   readonly contender: string;
   readonly variant: Variant;
+  readonly engine: string;
   /** One entry a start: the library and the model, and the first inference. */
   readonly starts: readonly { readonly loadMs: number; readonly firstMs: number }[];
   /** Sum of all WebAssembly memories after the first inference. */
@@ -27,17 +28,16 @@ export interface ColdRow extends Omit<ColdStart, "starts"> {
   readonly overCadnn: number | undefined;
 }
 
+/** A browser that has just started still does other things. */
+const settleMs = 1000;
+
 /** Starts each contender that runs in a browser `repeats` times, in turns, each time in a browser of its own. The library's files lie in the browser's cache. */
 export async function measureCold(net: string, threads: number, repeats: number, plan: Plan, tools: Tools): Promise<ColdStart[]> {
   const entries = (await entriesOf(net, plan, { ...tools, progress() {} })).filter((entry) => entry.row.host === "chromium");
-  const results = entries.map(({ contender, variant }) => ({
-    net,
-    threads,
-    contender,
-    variant,
-    starts: [] as ColdStart["starts"][number][],
-    memoryBytes: undefined as number | undefined,
-  }));
+  const results = entries.map(({ contender, variant }) => {
+    const result = { net, threads, contender, variant, engine: "", starts: [] as ColdStart["starts"][number][], memoryBytes: undefined as number | undefined };
+    return result;
+  });
   for (let repeat = 0; repeat < repeats; repeat++) {
     tools.progress(`${net}: cold start ${repeat + 1} of ${repeats}`);
     for (let i = 0; i < entries.length; i++) {
@@ -45,10 +45,11 @@ export async function measureCold(net: string, threads: number, repeats: number,
       const { row, model, contender } = entries[at] as (typeof entries)[number];
       const stage = await openStage(contender, row, tools);
       try {
-        const { loadMs, firstMs, memoryBytes } = await load(stage, row, model, net, threads, -1, tools);
+        const { loadMs, firstMs, memoryBytes } = await load(stage, row, model, net, threads, { warmupMs: -1, settleMs }, tools);
         const result = results[at] as (typeof results)[number];
         result.starts.push({ loadMs, firstMs });
         result.memoryBytes = memoryBytes;
+        result.engine = stage.engine;
       } finally {
         stage.end();
       }

@@ -52,21 +52,17 @@ export function openStage(name: string, row: ContenderRow, { server, python }: T
   return row.host === "node" ? openNodeStage(name, row.flags) : openPythonStage(name, python ?? "python3");
 }
 
-export function load(stage: Stage, row: ContenderRow, model: string, net: string, threads: number, warmupMs: number, { models, server }: Tools): Promise<Loaded> {
+export interface Pace {
+  readonly warmupMs: number;
+  readonly settleMs?: number;
+}
+
+export function load(stage: Stage, row: ContenderRow, model: string, net: string, threads: number, { warmupMs, settleMs = 0 }: Pace, { models, server }: Tools): Promise<Loaded> {
   const url = (path: string) => (row.host === "chromium" ? server.share(path) : pathToFileURL(path).href);
   const { path, shape } = models.input(net);
-  return stage.ask({
-    kind: "load",
-    module: row.module,
-    library: row.library,
-    threads,
-    model: url(model),
-    input: url(path),
-    shape,
-    layout: row.layout,
-    cached: row.host === "chromium" ? [row.library, ...(row.files?.(threads) ?? [])] : [],
-    warmupMs,
-  });
+  const { module, library, layout } = row;
+  const cached = row.host === "chromium" ? [library, ...(row.files?.(threads) ?? [])] : [];
+  return stage.ask({ kind: "load", module, library, threads, model: url(model), input: url(path), shape, layout, cached, settleMs, warmupMs });
 }
 
 /** What onnxruntime's native code makes of the net. */
@@ -74,7 +70,7 @@ async function referenceOf(net: string, variant: Variant, tools: Tools): Promise
   const row = contenders["onnxruntime-node"] as ContenderRow;
   const stage = openNodeStage("reference");
   try {
-    const { output } = await load(stage, row, (await tools.models.file(net, variant, "onnx")) as string, net, 1, -1, tools);
+    const { output } = await load(stage, row, (await tools.models.file(net, variant, "onnx")) as string, net, 1, { warmupMs: -1 }, tools);
     return output;
   } finally {
     stage.end();
@@ -95,7 +91,7 @@ export async function measure(net: string, threads: number, plan: Plan, tools: T
       progress(`${what}: loading ${name}`);
       const stage = await openStage(name, entry.row, tools);
       try {
-        running.push({ ...entry, stage, loaded: await load(stage, entry.row, entry.model, net, threads, plan.warmupMs, tools), times: [] });
+        running.push({ ...entry, stage, loaded: await load(stage, entry.row, entry.model, net, threads, plan, tools), times: [] });
       } catch (error) {
         stage.end();
         progress(`${what}: ${name} is left out: ${error instanceof Error ? error.message : String(error)}`);

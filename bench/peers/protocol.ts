@@ -15,6 +15,8 @@ export type Request =
       readonly layout: Layout;
       /** What the browser is to have in its cache before the clock starts. */
       readonly cached: readonly string[];
+      /** A pause between reading files and starting the clock. */
+      readonly settleMs: number;
       /** Inferences before the first turn go on for so long at least. Below 0: none at all after the first one. */
       readonly warmupMs: number;
     }

@@ -36,7 +36,7 @@ async function main(): Promise<number> {
   const cold = coldRowsOf(starts);
   const rows = rowsOf(measurements);
   const { rounds, runs } = options;
-  const engines = [...new Set(rows.map((row) => row.engine))];
+  const engines = [...new Set([...rows, ...cold].map((row) => row.engine))];
   const host = { date: new Date().toISOString().slice(0, 10), engines, cpu: cpus()[0]?.model ?? "unknown", processors: cpus().length, loadBefore: load };
   const json = `${JSON.stringify({ host, rounds, runs, rows, cold, times: measurements.map((m) => m.times.map((t) => Number(t.toFixed(3)))) }, undefined, 1)}\n`;
   const caption = `${host.date}: ${engines.join(", ")}; ${host.cpu}, ${host.processors} processors; ${rounds} rounds of ${runs} inferences each.`;

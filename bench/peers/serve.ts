@@ -18,6 +18,8 @@ export function channelsLast({ shape, data }: Input): Input {
   return { shape: [n, h, w, c], data: out };
 }
 
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
 const windowMs = 400;
 const longestWarmup = 8;
 
@@ -40,7 +42,7 @@ async function warmUp(run: () => Promise<number>, ms: number): Promise<void> {
     calm = now > 0.97 * before ? calm + 1 : 0;
     before = Math.min(before, now);
   }
-  await new Promise((resolve) => setTimeout(resolve, windowMs / 2));
+  await pause(windowMs / 2);
 }
 
 /** Loads one contender and runs it as asked. The same in every host. */
@@ -67,6 +69,7 @@ export function makeServer(host: Host): (request: Request) => Promise<Answer> {
     input = request.layout === "nhwc" ? channelsLast(given) : given;
     const model = { url: request.model, bytes: await host.read(request.model) };
     for (const url of request.cached) await host.read(url);
+    await pause(request.settleMs);
     contender = make(request);
     const start = performance.now();
     await contender.load(model);

@@ -57,7 +57,7 @@ describe("report", () => {
 
 describe("cold starts", () => {
   const starts = (contender: string, times: readonly (readonly [number, number])[], memoryBytes?: number) => ({
-    ...{ net: "net", threads: 1, contender, variant: "sparse" as const, memoryBytes },
+    ...{ net: "net", threads: 1, contender, variant: "sparse" as const, engine: "Chromium 1", memoryBytes },
     starts: times.map(([loadMs, firstMs]) => ({ loadMs, firstMs })),
   });
   const rows = coldRowsOf([
@@ -135,7 +135,19 @@ describe("contenders", () => {
 });
 
 describe("a contender's process", () => {
-  const request = { kind: "load", module: "sum", library: "", threads: 1, model: "m", input: "x", shape: [1, 2, 1, 2], layout: "nhwc", cached: ["c"], warmupMs: -1 } as const;
+  const request = {
+    kind: "load",
+    module: "sum",
+    library: "",
+    threads: 1,
+    model: "m",
+    input: "x",
+    shape: [1, 2, 1, 2],
+    layout: "nhwc",
+    cached: ["c"],
+    warmupMs: -1,
+    settleMs: 0,
+  } as const;
   const read: string[] = [];
   const answer = makeServer({
     makers: { sum: async () => () => ({ load: async () => {}, run: async ({ data }) => data }) },
