@@ -1,12 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { setFlagsFromString } from "node:v8";
 import type { TargetName } from "../src/artifact/manifest.ts";
 import { median, round } from "../src/cli/format.ts";
 import { formatTable } from "../src/cli/table.ts";
 import { type Target, targets } from "../src/codegen/target.ts";
 import { elementCount } from "../src/ir/types.ts";
-import { enableRelaxedSimd } from "../src/node/engine.ts";
+import { compileOptimizedOnly, enableRelaxedSimd } from "../src/node/engine.ts";
 import { detectFeatures, targetsFor } from "../src/runtime/features.ts";
 import { type Classified, type ClassSummary, classOf, summarize } from "./classes.ts";
 import { type Host, record, runIn, thisHost } from "./host.ts";
@@ -186,8 +185,7 @@ function summaryTable(summary: readonly ClassSummary[]): string {
 function main(): void {
   if (values.help) return console.log(usage);
   if (values.node !== undefined) process.exit(runIn(values.node));
-  // Only optimized code is measured, from the first call on.
-  setFlagsFromString("--no-liftoff");
+  compileOptimizedOnly();
   const relaxedSimd = enableRelaxedSimd();
   const name = (values.target ?? targetsFor({ ...detectFeatures(), relaxedSimd })[0]) as TargetName;
   const target = targets[name];

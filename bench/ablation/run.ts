@@ -1,11 +1,10 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
-import { setFlagsFromString } from "node:v8";
 import { decodeArtifact } from "../../src/artifact/format.ts";
 import { compile, type OptimizeSwitches, switchNames } from "../../src/compile/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
-import { enableRelaxedSimd } from "../../src/node/engine.ts";
+import { compileOptimizedOnly, enableRelaxedSimd } from "../../src/node/engine.ts";
 import { createSession } from "../../src/node/index.ts";
 import { detectFeatures, targetsFor } from "../../src/runtime/features.ts";
 import { zoo, zooGraph } from "../../src/zoo/index.ts";
@@ -24,6 +23,7 @@ A net is ${Object.keys(benchNets).join(", ")}, which stands for it dense and pru
   --threads N       default 1
   --rounds N        default 6; in each round every variant has a turn
   --runs N          timed inferences of a turn, default 2
+  --tuning FILE     measurements of cadnn tune to compile with, except where tune is off
   --node PATH       another Node to run in
   --out FILE        the JSON to update, default bench/results/ablation.json; the chart goes beside it`;
 
@@ -33,6 +33,7 @@ const { values, positionals } = parseArgs({
     threads: { type: "string", default: "1" },
     rounds: { type: "string", default: "6" },
     runs: { type: "string", default: "2" },
+    tuning: { type: "string" },
     node: { type: "string" },
     out: { type: "string", default: new URL("../results/ablation.json", import.meta.url).pathname },
     help: { type: "boolean", default: false },
@@ -77,8 +78,9 @@ async function measure(one: Case, threads: number): Promise<AblationRun> {
   const graph: Graph = zooGraph(one.net, { sparsity: one.sparsity });
   const target = targetsFor(detectFeatures())[0];
   if (target === undefined) throw new Error("this engine has no SIMD");
+  const tuning = values.tuning === undefined ? {} : { tuning: readFileSync(values.tuning, "utf8") };
   const compiled: Variant[] = [];
-  for (const { name, optimize } of variants) compiled.push({ name, artifact: await compile(graph, { targets: [target], optimize }) });
+  for (const { name, optimize } of variants) compiled.push({ name, artifact: await compile(graph, { targets: [target], optimize, ...tuning }) });
   const sizes = new Map(
     compiled.map(({ name, artifact }) => {
       const module = decodeArtifact(artifact).manifest.modules[0];
@@ -107,8 +109,7 @@ function chartOf(runs: readonly AblationRun[], engine: string): string {
 async function main(): Promise<void> {
   if (values.help) return console.log(usage);
   if (values.node !== undefined) process.exit(runIn(values.node));
-  // Only optimized code is measured, from the first call on.
-  setFlagsFromString("--no-liftoff");
+  compileOptimizedOnly();
   enableRelaxedSimd();
   const load = loadavg()[0] as number;
   if (load > 0.5) process.stderr.write(`Other processes are busy (load ${load.toFixed(1)}): medians will say little, minima a bit more.\n`);
