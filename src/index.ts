@@ -1,6 +1,6 @@
 /** The compiler: from a trained net to a `.cadnn` file. `cadnn/runtime` plays it. */
 export type { TargetName } from "./artifact/manifest.ts";
-export { type CompileOptions, type CompileStage, compile, type OptimizeSwitches, type Switches, switchNames, type TargetOption } from "./compile/index.ts";
+export { type CompileOptions, type CompileStage, compile, type ImageInput, type OptimizeSwitches, type Switches, switchNames, type TargetOption } from "./compile/index.ts";
 export { type CompressionPlan, type CompressionReport, type CompressOptions, compress, type LayerReport, makePlan, type PhasePlan, type PlanOptions } from "./compress/index.ts";
 export { CadnnError, type ErrorCode } from "./errors.ts";
 export { type ExportOptions, exportOnnx, type ImportOptions, importOnnx } from "./frontend/onnx/index.ts";

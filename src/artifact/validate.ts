@@ -13,9 +13,14 @@ export function recordElements(shape: readonly number[]): number {
   return shape.reduce((n, d) => n * d, 1);
 }
 
-/** Bytes of an input, output or parameter in a module's memory, where every element has 4. */
+/** Bytes of an output or parameter in a module's memory, where every element has 4. */
 export function memoryBytes(record: { readonly shape: readonly number[] }): number {
   return recordElements(record.shape) * 4;
+}
+
+/** Bytes of an input in a module's memory: unsigned bytes, which may be an image's, lie as they are fed. */
+export function inputBytes(record: { readonly dtype: RecordDType; readonly shape: readonly number[] }): number {
+  return record.dtype === "uint8" ? recordElements(record.shape) : memoryBytes(record);
 }
 
 /**
@@ -27,7 +32,7 @@ export function validateManifest(value: unknown, weights: Uint8Array, code: Uint
   const m = object(value, at);
   text(m.name, `${at}.name`);
   text(m.producer, `${at}.producer`);
-  const inputs = list(m.inputs, `${at}.inputs`, tensor);
+  const inputs = list(m.inputs, `${at}.inputs`, input);
   const outputs = list(m.outputs, `${at}.outputs`, tensor);
   const constants = list(m.constants, `${at}.constants`, (item, path) => constant(item, path, weights.byteLength));
   list(m.modules, `${at}.modules`, (item, path) => module(item, path, inputs, outputs, constants, code));
@@ -94,7 +99,11 @@ function module(item: unknown, at: string, inputs: readonly Sized[], outputs: re
   });
 }
 
-/** An input, output or parameter; `bytes` as it lies in memory. */
+function input(item: unknown, at: string): Sized {
+  return { bytes: inputBytes(tensorFields(item, at)) };
+}
+
+/** An output or parameter; `bytes` as it lies in memory. */
 function tensor(item: unknown, at: string): Sized {
   const { shape } = tensorFields(item, at);
   return { bytes: memoryBytes({ shape }) };

@@ -12,8 +12,10 @@ import { legalize } from "../lower/legalize.ts";
 import { optimize, passesFor } from "../passes/index.ts";
 import { measuredCosts, parseTuningLog, type TuningLog } from "../tune/index.ts";
 import { type OptimizeSwitches, resolveSwitches } from "./switches.ts";
+import { type ImageInput, takePixels } from "./take-pixels.ts";
 
 export { type OptimizeSwitches, type Switches, switchNames } from "./switches.ts";
+export type { ImageInput } from "./take-pixels.ts";
 
 /** Names of targets, or `wasm` for all WebAssembly ones. */
 export type TargetOption = TargetName | "wasm";
@@ -21,6 +23,8 @@ export type TargetOption = TargetName | "wasm";
 export interface CompileOptions extends ImportOptions {
   /** What to generate code for; default `["wasm"]`. */
   readonly targets?: readonly TargetOption[];
+  /** Takes pixels (bytes with interleaved channels, such as a canvas's) in place of floats; they are resized and normalized in the net. */
+  readonly image?: ImageInput;
   /** What to leave out. */
   readonly optimize?: OptimizeSwitches;
   /** Measurements to choose kernels, tiles and layouts by, as `tune` makes them or as their text. */
@@ -47,7 +51,10 @@ export async function compile(model: Uint8Array | Graph, options: CompileOptions
   const targets = resolveTargets(options.targets ?? ["wasm"]);
   const { disable, layout, loadElimination, winograd, tune } = resolveSwitches(options.optimize);
   const costs = tune && options.tuning !== undefined ? measuredCosts(typeof options.tuning === "string" ? parseTuningLog(options.tuning) : options.tuning) : estimatedCosts;
-  const graph = timed("import", () => (model instanceof Uint8Array ? importOnnx(model, options) : model));
+  const graph = timed("import", () => {
+    const imported = model instanceof Uint8Array ? importOnnx(model, options) : model;
+    return options.image === undefined ? imported : takePixels(imported, options.image);
+  });
   const optimized = timed("optimize", () => legalize(optimize(graph, { passes: passesFor(graph).filter((pass) => !disable.includes(pass.name)) })));
   const executables = targets.map((target) => {
     const kernels = timed("lower", () => lower(optimized, target, { layout, loadElimination, winograd, costs }), target.name);

@@ -45,6 +45,14 @@ export function toRgb(image: Image8): Image8 {
   return { ...image, channels: 3, data: rgb };
 }
 
+/** The pixels as a canvas has them, opaque. */
+export function toRgba(image: Image8): Uint8Array {
+  const { data } = toRgb(image);
+  const rgba = new Uint8Array((data.length / 3) * 4).fill(255);
+  for (let i = 0, j = 0; i < data.length; i += 3, j += 4) for (let c = 0; c < 3; c++) rgba[j + c] = data[i + c] as number;
+  return rgba;
+}
+
 /** The part of `image` with its top left corner at (x, y). */
 export function crop(image: Image8, x: number, y: number, width: number, height: number): Image8 {
   const { channels } = image;

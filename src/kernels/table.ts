@@ -1,6 +1,7 @@
 import type { KernelTemplate } from "./kernel.ts";
 import { f32Arg } from "./wasm/f32-arg.ts";
 import { f32Correlate } from "./wasm/f32-correlate.ts";
+import { f32FromBytes } from "./wasm/f32-from-bytes.ts";
 import { f32Gemm } from "./wasm/f32-gemm.ts";
 import { f32Map } from "./wasm/f32-map.ts";
 import { f32Matvec } from "./wasm/f32-matvec.ts";
@@ -27,6 +28,7 @@ export const kernelTable: readonly KernelTemplate[] = [
   f32Arg,
   f32Correlate,
   f32MaxPoolGrad,
+  f32FromBytes,
   x32Copy,
   x32Fill,
   x32Gather,

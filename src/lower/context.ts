@@ -1,12 +1,13 @@
 import { encodeConstant } from "../artifact/constant-codec.ts";
 import type { Target } from "../codegen/target.ts";
 import { CadnnError, invariant } from "../errors.ts";
-import { type ConstantValue, type Graph, type Node, type ParameterValue, useCounts, type Value } from "../ir/graph.ts";
+import { type ConstantValue, type Graph, type InputValue, type Node, type ParameterValue, useCounts, type Value } from "../ir/graph.ts";
 import type { TensorData } from "../ir/types.ts";
 import { elementCount } from "../ir/types.ts";
 import type { Priced } from "../kernels/costs.ts";
 import { type KernelTemplate, withoutSharedLoads } from "../kernels/kernel.ts";
 import { type NestDim, sortDims } from "../kernels/nest.ts";
+import { f32FromBytes } from "../kernels/wasm/f32-from-bytes.ts";
 import { x32Copy } from "../kernels/wasm/x32-copy.ts";
 import { x32Fill } from "../kernels/wasm/x32-fill.ts";
 import type { Buffer, KernelCall, Place, PrepareSpec, PrepareTask, StoredConstant } from "./kernel-graph.ts";
@@ -40,6 +41,7 @@ export class LoweringContext {
   /** The batch size if values with a batch keep it innermost, else 1. */
   readonly lanes: number;
   readonly #batched: ReadonlySet<Value>;
+  readonly #bytes = new Map<Value, Place>();
   readonly #placed = new Map<Value, Placed[]>();
   readonly #views = new Map<Value, Placed>();
   readonly #stored = new Map<TensorData, StoredConstant>();
@@ -139,6 +141,21 @@ export class LoweringContext {
     return placed;
   }
 
+  /** Inputs lie row-major; those of unsigned bytes as bytes, which become elements if something other than `bytesOf` asks for them. */
+  placeInput(value: InputValue): Place {
+    const layout = linear(value.type.shape);
+    const bytes = value.type.dtype === "uint8";
+    const place = { buffer: this.buffer(value.name, bytes ? Math.ceil(layout.size / 4) : layout.size), offset: 0 };
+    if (bytes) this.#bytes.set(value, place);
+    else this.place(value, { ...place, layout });
+    return place;
+  }
+
+  /** Where an input's bytes lie. */
+  bytesOf(value: Value): Place | undefined {
+    return this.#bytes.get(value);
+  }
+
   has(value: Value): boolean {
     return this.#placed.has(value);
   }
@@ -147,7 +164,17 @@ export class LoweringContext {
     const places = this.#placed.get(value);
     if (places !== undefined) return places;
     if (value.kind === "constant") return [this.#placeConstant(value)];
+    const bytes = this.#bytes.get(value);
+    if (bytes !== undefined) return [this.#expandBytes(value, bytes)];
     throw new CadnnError("E_INTERNAL", `${value.name} is read before it is written`);
+  }
+
+  #expandBytes(value: Value, bytes: Place): Placed {
+    const layout = linear(value.type.shape);
+    const placed = this.place(value, { buffer: this.buffer(`${value.name}'`, layout.size), offset: 0, layout });
+    const flat = { images: 1, rows: 1, columns: layout.size, imageBytes: 0, rowBytes: 0, pixelBytes: 1, outImage: 0, outPitch: 0 };
+    if (layout.size > 0) this.call(f32FromBytes, { ...flat, planes: [{ first: 0, out: 0, gain: 1, shift: 0 }], output: "i32" }, [bytes, placed]);
+    return placed;
   }
 
   #placeConstant(value: ConstantValue): Placed {

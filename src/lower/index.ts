@@ -12,6 +12,7 @@ import { lowerGemm, lowerMatMul } from "./matmul.ts";
 import { lowerConcat, lowerDilate, lowerExpand, lowerGather, lowerPad, lowerReshape, lowerSlice, lowerSplit, lowerTranspose } from "./movement.ts";
 import { lowerBatchNorm, lowerBatchNormGrad, lowerBatchNormTraining, lowerInstanceNorm, lowerLayerNorm, lowerSoftmax, lowerSoftmaxCrossEntropy } from "./normalize.ts";
 import { defaultLowerOptions, type LowerOptions } from "./options.ts";
+import { lowerPixelsToPlanes } from "./pixels.ts";
 import { planMemory } from "./plan-memory.ts";
 import { lowerPool } from "./pool.ts";
 import { lowerConvGradWeight, lowerMaxPoolGrad } from "./training.ts";
@@ -28,6 +29,7 @@ const lowerings: Readonly<Record<string, Lowering>> = {
   MatMul: lowerMatMul,
   MaxPool: lowerPool,
   AveragePool: lowerPool,
+  PixelsToPlanes: lowerPixelsToPlanes,
   Softmax: lowerSoftmax,
   LogSoftmax: lowerSoftmax,
   BatchNormalization: lowerBatchNorm,
@@ -67,10 +69,8 @@ export function lower(source: Graph, target: Target, given: LowerOptions = {}): 
   const lanes = graph.updates.length > 0 && options.layout ? batchOf(graph) : 1;
   const ctx: LoweringContext = new LoweringContext(graph, target, options, batchedValues(graph, lanes), lanes, (value, n) => wish(ctx, value, n));
   const inputs = graph.inputs.map((input): Port => {
-    const layout = linear(input.type.shape);
-    const buffer = ctx.buffer(input.name, layout.size);
-    ctx.place(input, { buffer, offset: 0, layout });
-    return { name: input.name, ...input.type, place: { buffer, offset: 0 } };
+    const place = ctx.placeInput(input);
+    return { name: input.name, ...input.type, place };
   });
   const parameters = parametersOf(graph).map((value) => ({ value, name: value.name, ...value.type, place: ctx.placeParameter(value) }));
   if (ctx.lanes > 1) for (const input of graph.inputs) if (ctx.isBatched(input)) ctx.read(input, batchInnermost(input.type.shape));

@@ -4,7 +4,7 @@ import { elementCount, float32Tensor, int64Tensor } from "../ir/types.ts";
 import { type ResizeAttrs, type ResizeTap, resizeTaps } from "../ops/resize.ts";
 import type { RewriteBuilder } from "./rewrites.ts";
 
-/** Resizing is separable: along each axis a gather where each element comes from one, else a product with a matrix of weights. */
+/** Resizing is separable: along each axis a gather where each element comes from one, else a 1×1 convolution in which the axis is the channels: few of its weights are not 0. */
 export function resize(b: RewriteBuilder, node: Node): readonly Value[] {
   const attrs = node.attrs as unknown as ResizeAttrs;
   const cropped = (axis: number) => attrs.coordinateMode === "tf_crop_and_resize" && (attrs.roi[axis] !== 0 || attrs.roi[axis + attrs.sizes.length] !== 1);
@@ -36,17 +36,23 @@ function product(b: RewriteBuilder, x: Value, axis: number, taps: readonly Resiz
       const at = row * extent + inside(first + k, extent);
       matrix[at] = (matrix[at] as number) + weight;
     }
-  const weights = b.constant(`axis${axis}`, float32Tensor([taps.length, extent], Float32Array.from(matrix)));
+  const weights = b.constant(`axis${axis}`, float32Tensor([taps.length, extent, 1, 1], Float32Array.from(matrix)));
   const [before, after] = [shape.slice(0, axis), shape.slice(axis + 1)];
   const [rows, inner] = [elementCount(before), elementCount(after)];
   const out = [...before, taps.length, ...after];
-  const result =
-    inner === 1
-      ? b.add("MatMul", [b.add("Reshape", [x], { shape: [rows, extent] }), b.add("Transpose", [weights], { perm: [1, 0] })])
-      : b.add("MatMul", [weights, b.add("Reshape", [x], { shape: [rows, extent, inner] })]);
+  const convolved = (planes: Value) => b.add("Conv", [planes, weights], { strides: [1, 1], pads: [0, 0, 0, 0], dilations: [1, 1], group: 1 });
+  const result = inner === 1 ? alongLast(b, x, rows, extent, convolved) : convolved(b.add("Reshape", [x], { shape: [rows, extent, 1, inner] }));
   const resized = b.add("Reshape", [result], { shape: out });
   if (extrapolated === 0 || taps.every((t) => t.weights !== undefined)) return resized;
   const outside = taps.map(({ weights: w }) => (w === undefined ? extrapolated : 0));
   const shift = b.constant(`outside${axis}`, float32Tensor([taps.length, ...after.map(() => 1)], outside));
   return b.add("Map", [resized, shift], { expr: e.add(e.input(0), e.input(1)) });
+}
+
+/** The last axis has to become the channels, and all before it the pixels. */
+function alongLast(b: RewriteBuilder, x: Value, rows: number, extent: number, convolved: (planes: Value) => Value): Value {
+  const turned = (v: Value, shape: readonly number[]) => b.add("Transpose", [b.add("Reshape", [v], { shape })], { perm: [1, 0] });
+  const columns = turned(x, [rows, extent]);
+  const result = convolved(b.add("Reshape", [columns], { shape: [1, extent, 1, rows] }));
+  return turned(result, [result.type.shape[1] as number, rows]);
 }

@@ -1,5 +1,5 @@
 import type { Node, Value } from "../ir/graph.ts";
-import { type Layout, paddedPlanes, tapOffset } from "./layout.ts";
+import { isSplit, type Layout, paddedPlanes, tapOffset } from "./layout.ts";
 
 /** Geometry of a 2-D window op: convolution, pooling and their gradients. */
 export interface Window {
@@ -90,12 +90,12 @@ export function wishedLayout(node: Node, lanes: number): Layout | undefined {
   }
 }
 
-/** The common wish of all consumers, if they agree and a kernel can write it directly. */
-export function commonWish(value: Value, consumers: readonly Node[], lanes: number): Layout | undefined {
+/** The common wish of all consumers, if they agree and the producer can write it directly: few write `phases`. */
+export function commonWish(value: Value, consumers: readonly Node[], lanes: number, phases = false): Layout | undefined {
   let common: Layout | undefined;
   for (const node of consumers) {
     const wish = node.inputs.indexOf(value) === 0 && node.inputs.lastIndexOf(value) === 0 ? wishedLayout(node, lanes) : undefined;
-    if (wish === undefined || (wish.padding !== undefined && wish.padding.sh * wish.padding.sw > 1)) return undefined;
+    if (wish === undefined || (!phases && isSplit(wish))) return undefined;
     if (common !== undefined && JSON.stringify(common) !== JSON.stringify(wish)) return undefined;
     common = wish;
   }

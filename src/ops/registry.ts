@@ -8,6 +8,7 @@ import { gemmOps } from "./gemm.ts";
 import { normalizationOps } from "./normalization.ts";
 import type { OpDef } from "./op.ts";
 import { padOps } from "./pad.ts";
+import { PixelsToPlanes } from "./pixels.ts";
 import { poolOps } from "./pool.ts";
 import { reduceOps } from "./reduce.ts";
 import { resizeOps } from "./resize.ts";
@@ -20,7 +21,7 @@ const families: readonly (readonly OpDef[])[] = [
   gemmOps as readonly OpDef[],
   batchNormOps as readonly OpDef[],
   elementwiseOps,
-  [Dilate as OpDef],
+  [Dilate as OpDef, PixelsToPlanes as OpDef],
   poolOps as readonly OpDef[],
   reduceOps,
   softmaxOps,

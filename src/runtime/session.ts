@@ -2,7 +2,7 @@ import type { Manifest, ModuleRecord, ParameterRecord, StepRecord, TargetName, T
 import { CadnnError } from "../errors.ts";
 import type { Region } from "./executor.ts";
 import type { Engine } from "./host.ts";
-import { type Feed, type Feeds, feedWrites, listNames, memoryForm, type Results, type ResultTensor, regionOf, resultOf } from "./tensors.ts";
+import { type Feed, type Feeds, feedWrites, inputRegionOf, listNames, memoryForm, type Results, type ResultTensor, regionOf, resultOf } from "./tensors.ts";
 
 /** Time of one kernel call. */
 export interface StepProfile extends StepRecord {
@@ -116,7 +116,7 @@ export class Session {
 
   #warmupRegions(): { inputs: Region[]; keep: Region[] } {
     return {
-      inputs: this.inputs.map((input, i) => regionOf(input, this.#module.inputOffsets[i] as number)),
+      inputs: this.inputs.map((input, i) => inputRegionOf(input, this.#module.inputOffsets[i] as number)),
       keep: this.#module.parameters.map((parameter) => regionOf(parameter, parameter.offset)),
     };
   }

@@ -1,5 +1,5 @@
 import type { RecordDType, TensorRecord } from "../artifact/manifest.ts";
-import { memoryBytes, recordElements } from "../artifact/validate.ts";
+import { inputBytes, memoryBytes, recordElements } from "../artifact/validate.ts";
 import { CadnnError } from "../errors.ts";
 import type { Region, Write } from "./executor.ts";
 
@@ -19,7 +19,12 @@ export type Results = Record<string, ResultTensor>;
 
 const arrays = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, uint8: Uint8Array, int8: Int8Array, bool: Uint8Array } as const;
 
-/** Where a tensor lies in the module's memory. */
+/** Where an input lies in the module's memory. */
+export function inputRegionOf(record: TensorRecord, offset: number): Region {
+  return { offset, bytes: inputBytes(record) };
+}
+
+/** Where an output or parameter lies in the module's memory. */
 export function regionOf(record: TensorRecord, offset: number): Region {
   return { offset, bytes: memoryBytes(record) };
 }
@@ -66,7 +71,7 @@ export function memoryForm(record: TensorRecord, feed: Feed, copy: boolean): Arr
     });
   }
   if (record.dtype === "int64") return narrow(record.name, data as BigInt64Array);
-  if (data instanceof Float32Array || data instanceof Int32Array) return copy ? data.slice() : data;
+  if (data instanceof Float32Array || data instanceof Int32Array || record.dtype === "uint8") return copy ? data.slice() : data;
   return Int32Array.from(data as Uint8Array);
 }
 

@@ -19,6 +19,21 @@ beforeAll(async () => {
 
 const evaluate = (net: string, data: string, ...more: string[]) => cadnn("eval", at(net), "--data", data, "--reference", "--json", ...more);
 
+describe("nets that take pixels", () => {
+  test("eval and run feed bytes, which the net preprocesses", async () => {
+    expect(await cadnn("compile", at("net.onnx"), "-o", at("net.cadnn"), "--image", "none")).toMatchObject({ code: 0 });
+    const outcome = await cadnn("eval", at("net.cadnn"), "--data", at("mosaic.png"), "--json");
+    expect(outcome.json()).toMatchObject({ images: 9, top1: 100, top5: 100 });
+    expect(await cadnn("run", at("net.cadnn"), "--image", at("1.png"))).toMatchObject({ code: 0 });
+    const again = await cadnn("eval", at("net.cadnn"), "--data", at("mosaic.png"), "--preprocess", "tf");
+    expect(again).toMatchObject({ code: 2, stderr: expect.stringContaining("--preprocess") });
+  });
+
+  test("a size that is none is said", async () => {
+    expect(await cadnn("compile", at("net.onnx"), "-o", at("other.cadnn"), "--image-size", "480")).toMatchObject({ code: 2, stderr: expect.stringContaining("--image-size") });
+  });
+});
+
 describe("eval", () => {
   test("a csv, its files beside it or in --images", async () => {
     expect((await evaluate("net.onnx", at("data.csv"))).json()).toMatchObject({ images: 4, top1: 75, top5: 100, backend: "reference" });

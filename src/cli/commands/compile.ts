@@ -1,11 +1,12 @@
 import { decodeArtifact } from "../../artifact/format.ts";
+import type { ImageInput } from "../../compile/index.ts";
 import { readText, writeFileAtomic } from "../../node/files.ts";
 import { defaultTuningFile } from "../../node/tuning-file.ts";
 import { parseTuningLog, type TuningLog } from "../../tune/log.ts";
 import { type Command, sharedArgs } from "../command.ts";
 import { formatBytes, formatCount, formatMs, round } from "../format.ts";
 import { readGraph, readTarget } from "../model.ts";
-import { parseInputShapes, parseList } from "../options.ts";
+import { type Options, parseInputShapes, parseList, usage } from "../options.ts";
 import { formatPairs } from "../table.ts";
 import { parseLog } from "./tune.ts";
 
@@ -18,9 +19,19 @@ export const command: Command = {
     targets: { type: "string", description: 'Targets, separated by commas; "wasm" (default) is all of them', valueHint: "LIST" },
     tuning: { type: "string", description: 'Measurements of `cadnn tune` to choose by; "default" is the file that it writes by itself', valueHint: "FILE.jsonl" },
     disable: sharedArgs.disable,
+    image: {
+      type: "string",
+      description: "Let the net take RGBA bytes, as a canvas has them, in place of floats, preprocessed as --preprocess of other commands says",
+      valueHint: "SPEC",
+    },
+    "image-size": { type: "string", description: "Height and width of these pixels, where they are not those of the net, which then resizes them", valueHint: "480x640" },
     "input-shape": sharedArgs["input-shape"],
   },
-  examples: ["cadnn compile r50.onnx -o r50.cadnn", "cadnn compile net.onnx -o net.cadnn --targets wasm-arm64-plain --input-shape input=1x3x224x224"],
+  examples: [
+    "cadnn compile r50.onnx -o r50.cadnn",
+    "cadnn compile mobilenet.onnx -o mobilenet.cadnn --image torch --image-size 480x640",
+    "cadnn compile net.onnx -o net.cadnn --targets wasm-arm64-plain --input-shape input=1x3x224x224",
+  ],
   async run(options, { progress }) {
     const path = options.required("model");
     const file = options.required("output");
@@ -35,6 +46,7 @@ export const command: Command = {
     const artifact = await compile(graph, {
       targets,
       ...(tuning === undefined ? {} : { tuning }),
+      ...imageOptions(options),
       optimize: { disable: parseList(options.all("disable")) },
       observer: ({ stage, target, milliseconds }) => {
         stages.push({ stage, ...(target === undefined ? {} : { target }), ms: round(milliseconds) });
@@ -74,4 +86,12 @@ async function readTuning(name: string | undefined): Promise<TuningLog | undefin
   if (name === undefined) return undefined;
   const file = name === "default" ? defaultTuningFile() : name;
   return parseLog(parseTuningLog, await readText(file), file);
+}
+
+function imageOptions(options: Options): { readonly image?: ImageInput } {
+  const [preprocess, size] = [options.text("image"), options.text("image-size")];
+  if (preprocess === undefined && size === undefined) return {};
+  const numbers = size === undefined ? undefined : /^(\d+)x(\d+)$/.exec(size)?.slice(1).map(Number);
+  if (size !== undefined && numbers === undefined) throw usage(`"${size}" is no size`, "--image-size", "Write it as HEIGHTxWIDTH, for instance 480x640.");
+  return { image: { preprocess: preprocess ?? "none", ...(numbers === undefined ? {} : { size: numbers as [number, number] }) } };
 }

@@ -1,10 +1,10 @@
 import { CadnnError } from "../../errors.ts";
-import { imageGeometry, parsePreprocessing, preprocess } from "../../image/index.ts";
 import { elementCount } from "../../ir/types.ts";
 import { rankOf, scoresOf } from "../classify.ts";
 import { type Command, type CommandContext, sharedArgs } from "../command.ts";
 import { type LabelledImages, openImages } from "../datasets.ts";
 import { formatMs, median, round } from "../format.ts";
+import { imageFeed } from "../image-feed.ts";
 import { classCount, imageInput, type OpenModel, openModel } from "../model.ts";
 import { type Options, parseInputShapes } from "../options.ts";
 import { formatPairs } from "../table.ts";
@@ -36,7 +36,6 @@ export const command: Command = {
   ],
   async run(options, context) {
     const path = options.required("model");
-    const preprocessing = parsePreprocessing(options.text("preprocess") ?? "none");
     const firstClass = options.number("first-class", { integer: true, min: 0 });
     const images = await openImages(options.required("data"), options.text("images"));
     const model = await openModel(path, {
@@ -49,8 +48,8 @@ export const command: Command = {
     try {
       const count = Math.min(images.count, options.number("limit", { integer: true, min: 1 }) ?? images.count);
       const score = scorer(model, options, firstClass, context);
-      const geometry = imageGeometry(imageInput(model).shape, imageInput(model).name);
-      const totals = await evaluate(model, images, count, score, (i) => images.image(i).then((image) => preprocess(image, geometry, preprocessing)), context);
+      const feed = imageFeed(imageInput(model), options.text("preprocess"));
+      const totals = await evaluate(model, images, count, score, (i) => images.image(i).then(feed), context);
       const percent = (hits: number) => round((100 * hits) / count);
       const result = { images: count, top1: percent(totals.top1), top5: percent(totals.top5) };
       const { backend, target, threads } = model;
@@ -101,14 +100,14 @@ async function evaluate(
   images: LabelledImages,
   count: number,
   score: Score,
-  pixels: (index: number) => Promise<Float32Array>,
+  pixels: (index: number) => Promise<Float32Array | Uint8Array>,
   { progress }: CommandContext,
 ): Promise<Totals> {
   const input = imageInput(model);
   const batch = input.shape.length === 4 ? (input.shape[0] as number) : 1;
   const size = elementCount(input.shape) / batch;
   const ahead = Math.max(4, batch);
-  const pending = new Map<number, Promise<Float32Array>>();
+  const pending = new Map<number, Promise<Float32Array | Uint8Array>>();
   const fetch = (index: number) => {
     if (index >= count || pending.has(index)) return;
     const image = pixels(index);
@@ -119,10 +118,10 @@ async function evaluate(
   let [top1, top5] = [0, 0];
   for (let start = 0; start < count; start += batch) {
     for (let i = start; i < start + batch + ahead; i++) fetch(i);
-    const data = new Float32Array(batch * size);
+    const data = input.dtype === "uint8" ? new Uint8Array(batch * size) : new Float32Array(batch * size);
     const filled = Math.min(batch, count - start);
     for (let i = 0; i < filled; i++) {
-      data.set((await pending.get(start + i)) as Float32Array, i * size);
+      data.set((await pending.get(start + i)) as Float32Array | Uint8Array, i * size);
       pending.delete(start + i);
     }
     const begin = performance.now();

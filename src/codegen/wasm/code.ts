@@ -152,13 +152,13 @@ export const v128 = {
   anyTrue: un<"v128", "i32">("i32", simd(0x53)),
   /** Lanes 0…3 come from a, 4…7 from b. */
   shuffle: (a: V128, b: V128, lanes: readonly [number, number, number, number]): V128 =>
-    code(
-      "v128",
-      a.bytes,
-      b.bytes,
-      simd(0x0d),
+    v128.shuffleBytes(
+      a,
+      b,
       lanes.flatMap((l) => [4 * l, 4 * l + 1, 4 * l + 2, 4 * l + 3]),
     ),
+  /** 16 bytes; 0…15 come from a, 16…31 from b. */
+  shuffleBytes: (a: V128, b: V128, bytes: readonly number[]): V128 => code("v128", a.bytes, b.bytes, simd(0x0d), bytes),
 } as const;
 
 export const i32x4 = {
