@@ -4,7 +4,7 @@ import { rankOf, scoresOf } from "../classify.ts";
 import { type Command, type CommandContext, sharedArgs } from "../command.ts";
 import { type LabelledImages, openImages } from "../datasets.ts";
 import { formatMs, median, round } from "../format.ts";
-import { imageFeed } from "../image-feed.ts";
+import { imageFeed, readPreprocessing } from "../image-feed.ts";
 import { classCount, imageInput, type OpenModel, openModel } from "../model.ts";
 import { type Options, parseInputShapes } from "../options.ts";
 import { formatPairs } from "../table.ts";
@@ -36,6 +36,7 @@ export const command: Command = {
   ],
   async run(options, context) {
     const path = options.required("model");
+    const preprocessing = readPreprocessing(options);
     const firstClass = options.number("first-class", { integer: true, min: 0 });
     const images = await openImages(options.required("data"), options.text("images"));
     const model = await openModel(path, {
@@ -48,7 +49,7 @@ export const command: Command = {
     try {
       const count = Math.min(images.count, options.number("limit", { integer: true, min: 1 }) ?? images.count);
       const score = scorer(model, options, firstClass, context);
-      const feed = imageFeed(imageInput(model), options.text("preprocess"));
+      const feed = imageFeed(imageInput(model), preprocessing);
       const totals = await evaluate(model, images, count, score, (i) => images.image(i).then(feed), context);
       const percent = (hits: number) => round((100 * hits) / count);
       const result = { images: count, top1: percent(totals.top1), top5: percent(totals.top5) };

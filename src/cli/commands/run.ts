@@ -8,7 +8,7 @@ import type { Feed, ResultTensor } from "../../runtime/index.ts";
 import { parseLabels, probabilities, scoresOf, topIndices } from "../classify.ts";
 import { type Command, sharedArgs } from "../command.ts";
 import { formatMs, formatPercent, round } from "../format.ts";
-import { imageFeed } from "../image-feed.ts";
+import { imageFeed, readPreprocessing } from "../image-feed.ts";
 import { imageInput, type OpenModel, openModel } from "../model.ts";
 import { type Options, parseInputShapes, usage } from "../options.ts";
 import { formatTable } from "../table.ts";
@@ -72,7 +72,7 @@ async function readFeeds(model: OpenModel, options: Options): Promise<Record<str
   const image = options.text("image");
   if (image === undefined) return feeds;
   const input = imageInput(model);
-  const pixels = imageFeed(input, options.text("preprocess"))(await readImage(image));
+  const pixels = imageFeed(input, readPreprocessing(options))(await readImage(image));
   if (input.shape.length === 4 && input.shape[0] !== 1)
     throw new CadnnError("E_SHAPE_MISMATCH", `input ${input.name} takes ${input.shape[0]} images at once, one was given`, {
       at: input.name,
