@@ -28,6 +28,8 @@ export interface Entry {
   readonly model: string;
 }
 
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 /** Which of the contenders can be measured; says why others cannot. */
 export async function entriesOf(net: string, plan: Plan, { models, python, progress }: Tools): Promise<Entry[]> {
   const entries: Entry[] = [];
@@ -94,18 +96,26 @@ export async function measure(net: string, threads: number, plan: Plan, tools: T
         running.push({ ...entry, stage, loaded: await load(stage, entry.row, entry.model, net, threads, plan, tools), times: [] });
       } catch (error) {
         stage.end();
-        progress(`${what}: ${name} is left out: ${error instanceof Error ? error.message : String(error)}`);
+        progress(`${what}: ${name} is left out: ${messageOf(error)}`);
       }
     }
+    const failed = new Set<Stage>();
     for (let round = 0; round < plan.rounds; round++) {
       if (round % 5 === 0) progress(`${what}: round ${round + 1} of ${plan.rounds}`);
       // Each round starts with another contender, so that none always follows the same one.
       for (let i = 0; i < running.length; i++) {
-        const { stage, times } = running[(i + round) % running.length] as (typeof running)[number];
-        times.push(...(await stage.ask({ kind: "turn", runs: plan.runs })).times);
+        const { stage, times, contender, variant } = running[(i + round) % running.length] as (typeof running)[number];
+        if (failed.has(stage)) continue;
+        try {
+          times.push(...(await stage.ask({ kind: "turn", runs: plan.runs })).times);
+        } catch (error) {
+          failed.add(stage);
+          progress(`${what}: ${contender} (${variant}) drops out: ${messageOf(error)}`);
+        }
       }
     }
-    return running.map(({ contender, row, variant, stage, loaded, times }) => {
+    const finished = running.filter(({ stage }) => !failed.has(stage));
+    return finished.map(({ contender, row, variant, stage, loaded, times }) => {
       const reference = row.tfPadding === true ? models.tfExpected(net, variant) : references.get(variant);
       const { loadMs, firstMs, output } = loaded;
       const error = reference === undefined ? undefined : relativeError(output, reference);

@@ -34,8 +34,8 @@ function pathIn(folder: string, net: string, variant: Variant, form: Exclude<Mod
   return join(folder, `${net}${suffix[variant]}${formSuffix[form]}`);
 }
 
-/** Models of a folder; nets that it has no ONNX file of come from the zoo (ONNX only). cadnn's files are compiled when first asked for. */
-export function openModels(folder: string | undefined): Models {
+/** Models of a folder; nets that it has no ONNX file of come from the zoo (ONNX only). cadnn's files are compiled when first asked for, with the text of a tuning log if there is one. */
+export function openModels(folder: string | undefined, tuning?: string): Models {
   const temporary = mkdtempSync(join(tmpdir(), "cadnn-peers-"));
   const home = (net: string): string => (folder !== undefined && existsSync(join(folder, `${net}.onnx`)) ? folder : fromZoo(net, temporary));
   const compiled = new Map<string, Promise<string>>();
@@ -48,7 +48,7 @@ export function openModels(folder: string | undefined): Models {
       const onnx = pathIn(home(net), net, variant, "onnx");
       if (!existsSync(onnx)) return undefined;
       const key = `${net}${suffix[variant]}.cadnn`;
-      const made = compiled.get(key) ?? compileTo(onnx, join(temporary, key));
+      const made = compiled.get(key) ?? compileTo(onnx, tuning, join(temporary, key));
       compiled.set(key, made);
       return made;
     },
@@ -68,9 +68,9 @@ export function openModels(folder: string | undefined): Models {
 }
 
 /** By the built package, as users do it. */
-async function compileTo(onnx: string, path: string): Promise<string> {
+async function compileTo(onnx: string, tuning: string | undefined, path: string): Promise<string> {
   const { compile } = (await import(new URL("../../dist/index.js", import.meta.url).href)) as typeof import("../../src/index.ts");
-  writeFileSync(path, await compile(readFileSync(onnx)));
+  writeFileSync(path, await compile(readFileSync(onnx), tuning === undefined ? {} : { tuning }));
   return path;
 }
 

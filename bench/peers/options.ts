@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { contenders, usualContenders } from "./contenders/index.ts";
 import { type Variant, variants } from "./models.ts";
@@ -20,8 +21,9 @@ Usage: npm run bench:peers -- [OPTIONS]
   --runs N           timed inferences a turn, after one that is not timed; default 3
   --warmup MS        inferences before the first round, and on until they get no faster; default 1500
   --cold N           starts of each contender in a fresh browser, from the model's bytes to the first result; default 5. With the first number of threads
-  --json             print JSON instead of the table
-  --out FILE         write the JSON to a file, and a chart beside it (.svg)
+  --json             print JSON instead of tables
+  --tuning FILE      a log of cadnn tune that cadnn's files are compiled with
+  --out FILE         the JSON to update, default bench/results/peers.json; the chart goes beside it
 `;
 
 export interface Options {
@@ -30,6 +32,7 @@ export interface Options {
   readonly models: string | undefined;
   readonly out: string | undefined;
   readonly python: string | undefined;
+  readonly tuning: string | undefined;
   readonly nets: readonly string[];
   readonly variants: readonly Variant[];
   readonly contenders: readonly string[];
@@ -54,6 +57,9 @@ function namesOf<T extends string>(text: string, known: readonly T[], what: stri
   });
 }
 
+/** npm starts workspaces in their own folder; paths are meant from where the user is. */
+const fromUser = (path: string | undefined): string | undefined => (path === undefined ? undefined : resolve(process.env.INIT_CWD ?? ".", path));
+
 /** Throws on what it does not understand. */
 export function parseOptions(args: readonly string[]): Options {
   const text = (value: string) => ({ type: "string", default: value }) as const;
@@ -62,16 +68,24 @@ export function parseOptions(args: readonly string[]): Options {
     options: {
       ...{ nets: text("resnet50,mobilenet_v1,mobilenet_v2,inception_v3"), variants: text("dense,sparse"), contenders: text(usualContenders), threads: text("1,2") },
       ...{ rounds: text("10"), runs: text("3"), warmup: text("1500"), cold: text("5") },
-      ...{ models: { type: "string" }, python: { type: "string" }, json: { type: "boolean" }, out: { type: "string" }, help: { type: "boolean", short: "h" } },
+      ...{
+        models: { type: "string" },
+        python: { type: "string" },
+        tuning: { type: "string" },
+        json: { type: "boolean" },
+        out: { type: "string" },
+        help: { type: "boolean", short: "h" },
+      },
     },
   });
   const single = (name: "rounds" | "runs" | "warmup" | "cold", least = 1) => integers(values[name], name, least)[0] as number;
   return {
     help: values.help === true,
     json: values.json === true,
-    models: values.models ?? process.env.CADNN_PEER_MODELS,
-    out: values.out,
+    models: fromUser(values.models ?? process.env.CADNN_PEER_MODELS),
+    out: fromUser(values.out),
     python: values.python,
+    tuning: fromUser(values.tuning),
     nets: values.nets.split(","),
     variants: namesOf(values.variants, variants, "variant"),
     contenders: namesOf(values.contenders, Object.keys(contenders), "contender"),

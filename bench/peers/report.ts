@@ -1,5 +1,8 @@
 import { formatMs, median, quantile, round } from "../../src/cli/format.ts";
 import { formatTable } from "../../src/cli/table.ts";
+import type { BarChart } from "../chart.ts";
+import type { Host } from "../host.ts";
+import type { ColdRow } from "./cold.ts";
 import { type Variant, variants } from "./models.ts";
 
 /** All that was measured of one contender on one net. */
@@ -80,6 +83,38 @@ export function rowsOf(measurements: readonly Measurement[]): Row[] {
       over,
       speedup: alone === undefined ? undefined : round(least(alone.times) / least(times)),
     };
+  });
+}
+
+/** The contenders of one net with one number of threads, or the cold starts of a net. */
+export interface PeersRun {
+  /** `engine`: those of all contenders. */
+  readonly host: Host;
+  readonly net: string;
+  readonly threads: number;
+  readonly variants: readonly Variant[];
+  readonly rounds: number;
+  readonly runs: number;
+  readonly rows: readonly Row[];
+  /** For each row its inferences in milliseconds, in order. */
+  readonly times: readonly (readonly number[])[];
+  readonly cold: readonly ColdRow[];
+}
+
+/** Which earlier run a run takes the place of. */
+export const keyOf = ({ net, threads, variants, cold }: PeersRun): string => `${net} ${threads} ${variants.join()} ${cold.length > 0 ? "cold" : ""}`;
+
+/** Bars for all but cadnn itself: how many times as long they take as cadnn with the pruned net, or the dense one where there is no other. */
+export function chartGroups(runs: readonly PeersRun[]): BarChart["groups"] {
+  return runs.flatMap(({ net, threads, rows }) => {
+    const variant = rows.some((row) => row.over.sparse !== undefined) ? "sparse" : "dense";
+    const base = rows.find((row) => row.contender === row.against && row.variant === variant);
+    if (base === undefined) return [];
+    const bars = rows.flatMap((row) => {
+      const ratio = row.over[variant]?.ofMins;
+      return ratio === undefined ? [] : [{ name: `${row.contender}, ${row.variant}`, value: ratio, label: `${ratio.toFixed(2)}× (${formatMs(row.minMs)})` }];
+    });
+    return [{ name: `${net}, ${threads} thread${threads === 1 ? "" : "s"}: cadnn ${variant} takes ${formatMs(base.minMs)}`, bars }];
   });
 }
 

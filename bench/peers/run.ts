@@ -1,20 +1,47 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, loadavg } from "node:os";
-import { dirname, resolve } from "node:path";
-import { chartOf } from "./chart.ts";
-import { type ColdStart, coldRowsOf, coldTableOf, measureCold } from "./cold.ts";
+import { readFileSync, writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
+import { fileURLToPath } from "node:url";
+import { barChart } from "../chart.ts";
+import { readRuns, record, thisHost } from "../host.ts";
+import { coldRowsOf, coldTableOf, measureCold } from "./cold.ts";
 import { measure, type Tools } from "./measure.ts";
 import { openModels } from "./models.ts";
-import { help, parseOptions } from "./options.ts";
-import { type Measurement, rowsOf, tableOf } from "./report.ts";
+import { help, type Options, parseOptions } from "./options.ts";
+import { chartGroups, keyOf, type Measurement, type PeersRun, rowsOf, tableOf } from "./report.ts";
 import { startServer } from "./server.ts";
 
 const largestError = 1e-4;
+const usualFile = fileURLToPath(new URL("../results/peers.json", import.meta.url));
 
 const progress = (text: string): void => void process.stderr.write(`${text}\n`);
 
-/** npm starts workspaces in their own folder; paths are meant from where the user is. */
-const fromUser = (path: string): string => resolve(process.env.INIT_CWD ?? ".", path);
+function hostOf(engines: readonly string[]): PeersRun["host"] {
+  return { ...thisHost(), engine: [...new Set(engines)].join(", ") };
+}
+
+/** One run for each net and number of threads, then its cold starts. Each is handed on as soon as it is there. */
+async function* runsOf(options: Options, tools: Tools): AsyncGenerator<PeersRun> {
+  const { rounds, runs, variants } = options;
+  for (const net of options.nets) {
+    const before: Measurement[] = [];
+    for (const threads of rounds > 0 ? options.threads : []) {
+      const measurements = await measure(net, threads, options, tools);
+      before.push(...measurements);
+      const rows = rowsOf(before).filter((row) => row.threads === threads);
+      const times = measurements.map((m) => m.times.map((t) => Number(t.toFixed(3))));
+      yield { host: hostOf(rows.map((r) => r.engine)), net, threads, variants, rounds, runs, rows, times, cold: [] };
+    }
+    if (options.cold === 0) continue;
+    const threads = options.threads[0] as number;
+    const cold = coldRowsOf(await measureCold(net, threads, options.cold, options, tools));
+    if (cold.length > 0) yield { host: hostOf(cold.map((r) => r.engine)), net, threads, variants, rounds: 0, runs: 0, rows: [], times: [], cold };
+  }
+}
+
+function print({ host, rounds, runs, rows, cold }: PeersRun): void {
+  const how = rows.length > 0 ? `${rounds} rounds of ${runs} inferences each` : "cold starts";
+  process.stdout.write(`${rows.length > 0 ? tableOf(rows) : coldTableOf(cold)}\n${host.date}: ${host.engine}; ${host.cpu}, ${host.processors} processors; ${how}.\n\n`);
+}
 
 async function main(): Promise<number> {
   const options = parseOptions(process.argv.slice(2));
@@ -24,33 +51,24 @@ async function main(): Promise<number> {
   }
   const load = loadavg()[0] as number;
   if (load > 0.5) progress(`Other processes are busy (load ${load.toFixed(1)}): medians will say little, minima a bit more.`);
-  const models = openModels(options.models === undefined ? undefined : fromUser(options.models));
+  const models = openModels(options.models, options.tuning === undefined ? undefined : readFileSync(options.tuning, "utf8"));
   process.on("exit", () => models.close());
-  const tools: Tools = { models, server: await startServer(), python: options.python, progress };
-  const measurements: Measurement[] = [];
-  const starts: ColdStart[] = [];
-  for (const net of options.nets) {
-    if (options.rounds > 0) for (const threads of options.threads) measurements.push(...(await measure(net, threads, options, tools)));
-    if (options.cold > 0) starts.push(...(await measureCold(net, options.threads[0] as number, options.cold, options, tools)));
+  const file = options.out ?? usualFile;
+  const wrong: string[] = [];
+  const done: PeersRun[] = [];
+  for await (const run of runsOf(options, { models, server: await startServer(), python: options.python, progress })) {
+    done.push(run);
+    if (!options.json) print(run);
+    record(file, run, keyOf);
+    for (const { contender, variant, error, lossy } of run.rows)
+      if (!lossy && error !== undefined && !(error <= largestError))
+        wrong.push(`${run.net}: ${contender} (${variant}) with ${run.threads} threads is off by ${error.toExponential(1)} of the output's range, more than ${largestError}`);
   }
-  const cold = coldRowsOf(starts);
-  const rows = rowsOf(measurements);
-  const { rounds, runs } = options;
-  const engines = [...new Set([...rows, ...cold].map((row) => row.engine))];
-  const host = { date: new Date().toISOString().slice(0, 10), engines, cpu: cpus()[0]?.model ?? "unknown", processors: cpus().length, loadBefore: load };
-  const json = `${JSON.stringify({ host, rounds, runs, rows, cold, times: measurements.map((m) => m.times.map((t) => Number(t.toFixed(3)))) }, undefined, 1)}\n`;
-  const caption = `${host.date}: ${engines.join(", ")}; ${host.cpu}, ${host.processors} processors; ${rounds} rounds of ${runs} inferences each.`;
-  const tables = [...(rows.length > 0 ? [tableOf(rows)] : []), ...(cold.length > 0 ? [coldTableOf(cold)] : []), caption];
-  process.stdout.write(options.json ? json : `${tables.join("\n\n")}\n`);
-  if (options.out !== undefined) {
-    const file = fromUser(options.out);
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, json);
-    if (rows.length > 0) writeFileSync(file.replace(/(\.json)?$/, ".svg"), chartOf(rows, caption));
-  }
-  const wrong = rows.filter((row) => !row.lossy && row.error !== undefined && !(row.error <= largestError));
-  for (const row of wrong)
-    progress(`${row.net}: ${row.contender} (${row.variant}) with ${row.threads} threads is off by ${row.error?.toExponential(1)} of the output's range, more than ${largestError}`);
+  if (options.json) process.stdout.write(`${JSON.stringify(done, undefined, 1)}\n`);
+  const groups = chartGroups(readRuns<PeersRun>(file));
+  const unit = "least time of an inference over that of cadnn with the pruned net (with the dense one, where no pruned one was measured)";
+  if (groups.length > 0) writeFileSync(`${file.replace(/\.json$/, "")}.svg`, barChart({ title: "Other runtimes against cadnn", unit, groups }));
+  for (const text of wrong) progress(text);
   return wrong.length === 0 ? 0 : 1;
 }
 

@@ -38,7 +38,7 @@ function stageOf(name: string, { group, engine, ask }: Actor): Stage {
     engine,
     async ask<R extends Request>(request: R) {
       signal(group, "SIGCONT");
-      const answer = await ask(request);
+      const answer = await inTime(name, ask(request));
       signal(group, "SIGSTOP");
       if (answer.kind === "failed") throw new Error(`${name}: ${answer.message}`);
       return answer as AnswerOf<R["kind"]>;
@@ -48,6 +48,21 @@ function stageOf(name: string, { group, engine, ask }: Actor): Stage {
       signal(group, "SIGKILL");
     },
   };
+}
+
+const longestMs = 120_000;
+
+/** Whoever hangs is given up. */
+async function inTime(name: string, answer: Promise<Answer>): Promise<Answer> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${name}: no answer in ${longestMs / 1000} s`)), longestMs);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Rejects when the process ends before it has answered. */
