@@ -3,7 +3,7 @@ import type { Feeds, Session } from "../../src/runtime/index.ts";
 /** A compiled net under the name of what was left out of it. */
 export interface Variant {
   readonly name: string;
-  readonly artifact: Uint8Array;
+  readonly artifact: () => Promise<Uint8Array>;
 }
 
 export interface RaceOptions {
@@ -27,22 +27,23 @@ export interface Lap {
 export async function race(
   createSession: (artifact: Uint8Array, options: { threads: number }) => Promise<Session>,
   variants: readonly Variant[],
-  feeds: Feeds,
+  input: Float32Array,
   options: RaceOptions,
 ): Promise<Lap[]> {
   const lanes = [];
   for (const { name, artifact } of variants) {
-    const session = await createSession(artifact, { threads: options.threads });
+    const session = await createSession(await artifact(), { threads: options.threads });
+    const feeds: Feeds = { [session.inputs[0]?.name as string]: input };
     const end = performance.now() + options.warmupMs;
     await session.warmup();
     do await session.run(feeds);
     while (performance.now() < end);
     const results = await session.run(feeds);
-    lanes.push({ name, session, times: [] as number[], output: results[session.outputs[0]?.name ?? ""]?.data as Float32Array });
+    lanes.push({ name, session, feeds, times: [] as number[], output: results[session.outputs[0]?.name ?? ""]?.data as Float32Array });
   }
   for (let round = 0; round < options.rounds; round++)
     for (let i = 0; i < lanes.length; i++) {
-      const { session, times } = lanes[(i + round) % lanes.length] as (typeof lanes)[number];
+      const { session, feeds, times } = lanes[(i + round) % lanes.length] as (typeof lanes)[number];
       await session.run(feeds);
       for (let run = 0; run < options.runs; run++) {
         const start = performance.now();

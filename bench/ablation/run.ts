@@ -5,14 +5,13 @@ import { decodeArtifact } from "../../src/artifact/format.ts";
 import { compile, type OptimizeSwitches, switchNames } from "../../src/compile/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { compileOptimizedOnly, enableRelaxedSimd } from "../../src/node/engine.ts";
-import { createSession } from "../../src/node/index.ts";
-import { detectFeatures, targetsFor } from "../../src/runtime/features.ts";
 import { zoo, zooGraph } from "../../src/zoo/index.ts";
 import { createRandom } from "../../src/zoo/random.ts";
+import { browsers } from "../browsers/browsers.ts";
 import { barChart } from "../chart.ts";
 import { type Host, readRuns, record, runIn, thisHost } from "../host.ts";
 import { benchNets } from "../make-shapes.ts";
-import { race, type Variant } from "./race.ts";
+import { browserPlace, herePlace, type Place } from "./places.ts";
 import { type AblationRow, rowsOf, tableOf } from "./report.ts";
 
 const usage = `npm run bench:ablation -- [net …] [options]
@@ -25,6 +24,7 @@ A net is ${Object.keys(benchNets).join(", ")}, which stands for it dense and pru
   --runs N          timed inferences of a turn, default 2
   --tuning FILE     measurements of cadnn tune to compile with, except where tune is off
   --node PATH       another Node to run in
+  --browser NAME    a page to run in: ${browsers.map((b) => b.name).join(", ")}
   --out FILE        the JSON to update, default bench/results/ablation.json; the chart goes beside it`;
 
 const { values, positionals } = parseArgs({
@@ -35,6 +35,7 @@ const { values, positionals } = parseArgs({
     runs: { type: "string", default: "2" },
     tuning: { type: "string" },
     node: { type: "string" },
+    browser: { type: "string" },
     out: { type: "string", default: new URL("../results/ablation.json", import.meta.url).pathname },
     help: { type: "boolean", default: false },
   },
@@ -74,13 +75,11 @@ function casesOf(names: readonly string[]): Case[] {
 
 const nameOf = ({ net, sparsity }: Case) => `${net} ${sparsity === 0 ? "dense" : sparsity}`;
 
-async function measure(one: Case, threads: number): Promise<AblationRun> {
+async function measure(one: Case, threads: number, place: Place): Promise<AblationRun> {
   const graph: Graph = zooGraph(one.net, { sparsity: one.sparsity });
-  const target = targetsFor(detectFeatures())[0];
-  if (target === undefined) throw new Error("this engine has no SIMD");
   const tuning = values.tuning === undefined ? {} : { tuning: readFileSync(values.tuning, "utf8") };
-  const compiled: Variant[] = [];
-  for (const { name, optimize } of variants) compiled.push({ name, artifact: await compile(graph, { targets: [target], optimize, ...tuning }) });
+  const compiled: { readonly name: string; readonly artifact: Uint8Array }[] = [];
+  for (const { name, optimize } of variants) compiled.push({ name, artifact: await compile(graph, { targets: place.targets, optimize, ...tuning }) });
   const sizes = new Map(
     compiled.map(({ name, artifact }) => {
       const module = decodeArtifact(artifact).manifest.modules[0];
@@ -91,8 +90,8 @@ async function measure(one: Case, threads: number): Promise<AblationRun> {
   const shape = zoo[one.net].inputShape;
   const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.normal());
   const [rounds, runs] = [Number(values.rounds), Number(values.runs)];
-  const laps = await race(createSession, compiled, { [graph.inputs[0]?.name as string]: { shape, data } }, { threads, rounds, runs, warmupMs: 0 });
-  return { host: thisHost(), ...one, threads, rounds, runs, rows: rowsOf(laps, sizes) };
+  const laps = await place.race(compiled, data, { threads, rounds, runs });
+  return { host: { ...thisHost(), engine: place.engine }, ...one, threads, rounds, runs, rows: rowsOf(laps, sizes) };
 }
 
 function chartOf(runs: readonly AblationRun[], engine: string): string {
@@ -113,14 +112,15 @@ async function main(): Promise<void> {
   enableRelaxedSimd();
   const load = loadavg()[0] as number;
   if (load > 0.5) process.stderr.write(`Other processes are busy (load ${load.toFixed(1)}): medians will say little, minima a bit more.\n`);
+  const place = values.browser === undefined ? herePlace() : browserPlace(values.browser);
   const wrong: string[] = [];
   for (const one of casesOf(positionals.length > 0 ? positionals : Object.keys(benchNets))) {
-    const run = await measure(one, Number(values.threads));
+    const run = await measure(one, Number(values.threads), place);
     console.log(`${tableOf(nameOf(one), run.rows)}\n`);
     record(values.out, run, (r) => `${r.host.engine} ${r.net} ${r.sparsity} ${r.threads}`);
     wrong.push(...run.rows.filter((r) => !(r.error <= 1e-4)).map((r) => `${nameOf(one)} ${r.variant} is off by ${r.error.toExponential(1)}`));
   }
-  writeFileSync(values.out.replace(/\.json$/, ".svg"), chartOf(readRuns<AblationRun>(values.out), thisHost().engine));
+  writeFileSync(values.out.replace(/\.json$/, ".svg"), chartOf(readRuns<AblationRun>(values.out), place.engine));
   for (const text of wrong) process.stderr.write(`${text}\n`);
   if (wrong.length > 0) process.exitCode = 1;
 }

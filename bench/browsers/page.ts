@@ -1,4 +1,5 @@
 import { createSession } from "../../src/runtime/index.ts";
+import { answer } from "./answer.ts";
 
 /** One net on one number of threads. */
 export interface Job {
@@ -22,8 +23,6 @@ export interface Outcome {
   /** The first output. */
   readonly output: readonly number[];
 }
-
-export type Report = { readonly outcome: Outcome } | { readonly error: string };
 
 const fetchBytes = async (address: string): Promise<ArrayBuffer> => (await fetch(address)).arrayBuffer();
 
@@ -49,10 +48,4 @@ async function perform({ artifact, input, threads, runs }: Job): Promise<Outcome
   return { target, threads: session.threads, notes, loadMs: loaded - start, firstMs, times, output: output ?? [] };
 }
 
-const report = (body: Report): Promise<Response> => fetch("/report", { method: "POST", body: JSON.stringify(body) });
-
-const job = (await (await fetch("/job.json")).json()) as Job;
-await perform(job).then(
-  (outcome) => report({ outcome }),
-  (error: unknown) => report({ error: error instanceof Error ? `${error.message}\n${error.stack}` : String(error) }),
-);
+await answer(perform);

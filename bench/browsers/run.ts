@@ -6,6 +6,7 @@ import { createRandom } from "../../src/zoo/random.ts";
 import { type Host, record, thisHost } from "../host.ts";
 import { benchNets } from "../make-shapes.ts";
 import { type Browser, browsers, missing } from "./browsers.ts";
+import type { Job, Outcome } from "./page.ts";
 import { startVisits, type Visits } from "./visit.ts";
 
 const usage = `npm run bench:browsers -- [net …] [options]
@@ -79,7 +80,7 @@ function relativeError(output: readonly number[], expected: Float32Array): numbe
 
 const round = (ms: number): number => Number(ms.toFixed(2));
 
-async function measure(visits: Visits, browser: Browser, net: Net, sparsity: number, expected: Float32Array, threads: number): Promise<Row> {
+async function measure(visits: Visits<Job, Outcome>, browser: Browser, net: Net, sparsity: number, expected: Float32Array, threads: number): Promise<Row> {
   const outcome = await visits.perform(browser, { artifact: "/net.cadnn", input: "/input.bin", threads, runs: Number(values.runs) });
   for (const note of outcome.notes) process.stderr.write(`${browser.name}: ${note}\n`);
   const times = [...outcome.times].sort((a, b) => a - b);
@@ -112,7 +113,7 @@ async function main(): Promise<void> {
       if (why !== undefined) process.stderr.write(`${browser.name} is skipped: ${why}\n`);
       return why === undefined;
     });
-  const visits = await startVisits();
+  const visits = await startVisits<Job, Outcome>(new URL("./page.ts", import.meta.url));
   const rows: Row[] = [];
   const failures: string[] = [];
   for (const { net, sparsity } of casesOf(positionals.length > 0 ? positionals : Object.keys(benchNets))) {

@@ -1,11 +1,11 @@
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import type { Report } from "./answer.ts";
 import { type Browser, open } from "./browsers.ts";
-import type { Job, Outcome, Report } from "./page.ts";
 import { type Server, startServer } from "./server.ts";
 
-/** Pages with cadnn's runtime, one a visit, in any browser. */
-export interface Visits {
+/** Pages that run one script, one a visit, in any browser. */
+export interface Visits<Job, Outcome> {
   /** Makes a file that jobs can name. Returns its address. */
   provide(name: string, content: Uint8Array): string;
   /** Opens a page that does the job. Rejects with what went wrong in it, and if it takes too long. */
@@ -13,10 +13,9 @@ export interface Visits {
   close(): void;
 }
 
-export async function startVisits(): Promise<Visits> {
+export async function startVisits<Job, Outcome>(script: URL): Promise<Visits<Job, Outcome>> {
   const server: Server = await startServer();
-  const page = fileURLToPath(new URL("./page.ts", import.meta.url));
-  const { outputFiles } = await build({ entryPoints: [page], bundle: true, format: "esm", target: "es2022", minify: true, write: false });
+  const { outputFiles } = await build({ entryPoints: [fileURLToPath(script)], bundle: true, format: "esm", target: "es2022", minify: true, write: false });
   server.provide("/page.js", outputFiles[0]?.contents ?? "");
   server.provide("/page.html", '<!doctype html><meta charset="utf-8"><title>cadnn</title><script type="module" src="/page.js"></script>');
   return {
@@ -26,14 +25,14 @@ export async function startVisits(): Promise<Visits> {
     },
     async perform(browser, job, timeoutMs = 120_000) {
       server.provide("/job.json", JSON.stringify(job));
-      const reported = new Promise<Report>((resolve) => server.onPost("/report", (body) => resolve(body as Report)));
+      const reported = new Promise<Report<Outcome>>((resolve) => server.onPost("/report", (body) => resolve(body as Report<Outcome>)));
       const { exited, end } = open(browser, `${server.origin}/page.html`);
       let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<Report>((resolve) => {
+      const late = new Promise<Report<Outcome>>((resolve) => {
         timer = setTimeout(() => resolve({ error: `no answer in ${timeoutMs / 1000} s` }), timeoutMs);
       });
       try {
-        const report = await Promise.race([reported, exited.then((error): Report => ({ error })), late]);
+        const report = await Promise.race([reported, exited.then((error): Report<Outcome> => ({ error })), late]);
         if ("error" in report) throw new Error(`${browser.name}: ${report.error}`);
         return report.outcome;
       } finally {

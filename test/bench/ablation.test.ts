@@ -9,10 +9,10 @@ import { zooGraph } from "../../src/zoo/index.ts";
 test("variants run in turns and are compared with the first", async () => {
   const graph = zooGraph("lenet5");
   const variants = [
-    { name: "all on", artifact: await compile(graph, { targets: ["wasm-x64-plain"] }) },
-    { name: "all off", artifact: await compile(graph, { targets: ["wasm-x64-plain"], optimize: { fuse: false, layout: false } }) },
+    { name: "all on", artifact: () => compile(graph, { targets: ["wasm-x64-plain"] }) },
+    { name: "all off", artifact: () => compile(graph, { targets: ["wasm-x64-plain"], optimize: { fuse: false, layout: false } }) },
   ];
-  const laps = await race(createSession, variants, { input: new Float32Array(784).fill(0.5) }, { threads: 1, rounds: 2, runs: 3, warmupMs: 0 });
+  const laps = await race(createSession, variants, new Float32Array(784).fill(0.5), { threads: 1, rounds: 2, runs: 3, warmupMs: 0 });
   expect(laps.map((l) => [l.name, l.times.length])).toEqual([
     ["all on", 6],
     ["all off", 6],

@@ -1,14 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { browsers, missing } from "../../bench/browsers/browsers.ts";
+import type { Job, Outcome } from "../../bench/browsers/page.ts";
 import { startVisits, type Visits } from "../../bench/browsers/visit.ts";
 import { compile } from "../../src/compile/index.ts";
 import { createSession } from "../../src/runtime/index.ts";
 import { type ZooName, zoo, zooGraph } from "../../src/zoo/index.ts";
 import { createRandom } from "../../src/zoo/random.ts";
 
-let visits: Visits;
+let visits: Visits<Job, Outcome>;
 beforeAll(async () => {
-  visits = await startVisits();
+  visits = await startVisits(new URL("../../bench/browsers/page.ts", import.meta.url));
 });
 afterAll(() => visits.close());
 
