@@ -36,9 +36,10 @@ export interface ConstantRecord extends TensorRecord {
 
 /**
  * What a module is for: an architecture, relaxed SIMD or not and, where engines of the two schedule too differently for one module, a
- * variant. `loadsfirst` is V8 up to version 12, which places all loads of a basic block before its arithmetic; see `codegen/target.ts`.
+ * variant. `loadsfirst` is V8 up to version 12, which places all loads of a basic block before its arithmetic;
+ * `pairs` is for engines that merge pairs of vectors. See `codegen/target.ts`.
  */
-export type TargetName = "wasm-x64-relaxed" | "wasm-x64-relaxed-loadsfirst" | "wasm-x64-plain" | "wasm-arm64-relaxed" | "wasm-arm64-plain";
+export type TargetName = "wasm-x64-relaxed" | "wasm-x64-relaxed-loadsfirst" | "wasm-x64-relaxed-pairs" | "wasm-x64-plain" | "wasm-arm64-relaxed" | "wasm-arm64-plain";
 
 /** One generated module and how to drive it. */
 export interface ModuleRecord {

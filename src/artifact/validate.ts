@@ -4,7 +4,14 @@ import type { Manifest, RecordDType, TargetName } from "./manifest.ts";
 /** Bytes of an element outside; generated code keeps int64 as 32 bits, see `memoryBytes`. */
 export const recordElementBytes: Readonly<Record<RecordDType, number>> = { float32: 4, int32: 4, int64: 8, uint8: 1, int8: 1, bool: 1 };
 
-export const targetNames: readonly TargetName[] = ["wasm-x64-relaxed", "wasm-x64-relaxed-loadsfirst", "wasm-x64-plain", "wasm-arm64-relaxed", "wasm-arm64-plain"];
+export const targetNames: readonly TargetName[] = [
+  "wasm-x64-relaxed",
+  "wasm-x64-relaxed-loadsfirst",
+  "wasm-x64-relaxed-pairs",
+  "wasm-x64-plain",
+  "wasm-arm64-relaxed",
+  "wasm-arm64-plain",
+];
 
 export const pageBytes = 65536;
 

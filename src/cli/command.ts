@@ -35,6 +35,7 @@ export const commonArgs = {
 export const sharedArgs = {
   threads: { type: "string", description: "Number of threads", valueHint: "N" },
   target: { type: "string", description: "Wasm target to run, in place of the best one", valueHint: "NAME" },
+  revectorize: { type: "boolean", description: "Let V8 use vectors of 256 bits (experimental; x64, Node 24 or newer)" },
   "input-shape": { type: "string", description: "Shape of an input whose dimensions are dynamic; may be repeated", valueHint: "name=1x3x224x224" },
   preprocess: { type: "string", description: "tf, torch, caffe, none, or mean=a,b,c,std=a,b,c on the 0…1 scale; optionally followed by ,bgr", valueHint: "SPEC" },
   disable: { type: "string", description: "Optimizations to leave out: fuse, layout, loadElimination, winograd, tune, or names of passes", valueHint: "LIST" },

@@ -4,7 +4,7 @@ import { targetNames } from "../artifact/validate.ts";
 import { CadnnError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
 import { elementCount, type Tensor } from "../ir/types.ts";
-import { enableRelaxedSimd } from "../node/engine.ts";
+import { enableRelaxedSimd, enableRevectorize } from "../node/engine.ts";
 import { externalDataBeside } from "../node/external-data.ts";
 import { readFile } from "../node/files.ts";
 import type { Feed, Feeds, ResultTensor } from "../runtime/index.ts";
@@ -75,6 +75,8 @@ export interface OpenModelOptions extends ReadModelOptions {
   readonly target?: string | undefined;
   /** Optimizations to leave out where the net is compiled. */
   readonly disable?: readonly string[];
+  /** Let V8 use vectors of 256 bits, where it can. */
+  readonly revectorize?: boolean;
   /** Run ops by their reference semantics. */
   readonly reference?: boolean;
 }
@@ -88,7 +90,8 @@ export async function openModel(path: string, options: OpenModelOptions): Promis
   }
   const target = options.target === undefined ? undefined : readTarget(options.target);
   enableRelaxedSimd();
-  const { createSession, detectFeatures } = await import("../runtime/index.ts");
+  const revectorize = options.revectorize === true && enableRevectorize();
+  const { createSession } = await import("../node/session.ts");
   const started = performance.now();
   let artifact: Uint8Array;
   if (model.kind === "cadnn") {
@@ -96,8 +99,8 @@ export async function openModel(path: string, options: OpenModelOptions): Promis
       throw usage("a .cadnn file is compiled already", "--disable", "Give the option when compiling, or the ONNX net.");
     artifact = model.file;
   } else {
-    const [{ compile }, { targetsFor }] = await Promise.all([import("../compile/index.ts"), import("../runtime/features.ts")]);
-    const chosen = target ?? targetsFor(detectFeatures())[0] ?? "wasm-x64-plain";
+    const [{ compile }, { detectFeatures, targetsFor }] = await Promise.all([import("../compile/index.ts"), import("../runtime/features.ts")]);
+    const chosen = target ?? (revectorize ? "wasm-x64-relaxed-pairs" : targetsFor(detectFeatures())[0]) ?? "wasm-x64-plain";
     try {
       artifact = await compile(model.graph, { targets: [chosen], optimize: { disable: options.disable ?? [] } });
     } catch (error) {
@@ -106,7 +109,7 @@ export async function openModel(path: string, options: OpenModelOptions): Promis
   }
   const compiled = performance.now();
   const { manifest } = model.kind === "cadnn" ? model : decodeArtifact(artifact);
-  const session = await createSession(artifact, { threads: options.threads, target });
+  const session = await createSession(artifact, { threads: options.threads, target, revectorize });
   const steps = manifest.modules.find((m) => m.target === session.target)?.steps ?? [];
   return {
     name: session.name,
@@ -115,7 +118,7 @@ export async function openModel(path: string, options: OpenModelOptions): Promis
     backend: session.backend,
     target: session.target,
     threads: session.threads,
-    notes: session.notes,
+    notes: options.revectorize === true && !revectorize ? [...session.notes, "no vectors of 256 bits: they need x64 and Node 24 or newer"] : session.notes,
     macs: steps.reduce((sum, step) => sum + step.macs, 0),
     compileMs: model.kind === "cadnn" ? undefined : compiled - started,
     loadMs: performance.now() - compiled,

@@ -13,6 +13,11 @@ export interface Target {
    * registers all at once, beside the accumulators.
    */
   readonly loadsFirst: boolean;
+  /**
+   * Whether the engine merges equal operations on two neighbouring vectors into one of 256 bits, as V8 does with its flag `experimental-wasm-revectorize`. Then a
+   * register holds two vectors, where their number is even and all loads come before the first store.
+   */
+  readonly pairs: boolean;
   /** Whether `load32_splat` folds its address, so that spreading a weight from memory costs one instruction. */
   readonly splatFoldsAddress: boolean;
   /** Static offsets above this are not folded into a load. */
@@ -21,13 +26,17 @@ export interface Target {
   readonly pseudoMinMax: boolean;
 }
 
-const x64 = { backend: "wasm", vectorRegisters: 15, splatFoldsAddress: true, maxFoldedOffset: 2 ** 31 - 1, pseudoMinMax: true } as const;
-const arm64 = { backend: "wasm", vectorRegisters: 29, loadsFirst: false, splatFoldsAddress: false, maxFoldedOffset: 65520, pseudoMinMax: false } as const;
+const x64 = { backend: "wasm", vectorRegisters: 15, pairs: false, splatFoldsAddress: true, maxFoldedOffset: 2 ** 31 - 1, pseudoMinMax: true } as const;
+const arm64 = { backend: "wasm", vectorRegisters: 29, loadsFirst: false, pairs: false, splatFoldsAddress: false, maxFoldedOffset: 65520, pseudoMinMax: false } as const;
 
 export const targets: Readonly<Record<TargetName, Target>> = {
   "wasm-x64-relaxed": { name: "wasm-x64-relaxed", fma: true, loadsFirst: false, ...x64 },
   "wasm-x64-relaxed-loadsfirst": { name: "wasm-x64-relaxed-loadsfirst", fma: true, loadsFirst: true, ...x64 },
+  "wasm-x64-relaxed-pairs": { ...x64, name: "wasm-x64-relaxed-pairs", fma: true, loadsFirst: false, pairs: true },
   "wasm-x64-plain": { name: "wasm-x64-plain", fma: false, loadsFirst: true, ...x64 },
   "wasm-arm64-relaxed": { name: "wasm-arm64-relaxed", fma: true, ...arm64 },
   "wasm-arm64-plain": { name: "wasm-arm64-plain", fma: false, ...arm64 },
 };
+
+/** What `wasm` stands for: all targets but those for engines that were told to do what none does by itself. */
+export const commonTargets: readonly Target[] = Object.values(targets).filter((target) => !target.pairs);

@@ -1,6 +1,6 @@
 import { encodeArtifact } from "../artifact/format.ts";
 import type { ConstantRecord, Manifest, ModuleRecord, TargetName } from "../artifact/manifest.ts";
-import { targets as allTargets, type Target } from "../codegen/target.ts";
+import { targets as allTargets, commonTargets, type Target } from "../codegen/target.ts";
 import { CadnnError } from "../errors.ts";
 import { type ImportOptions, importOnnx } from "../frontend/onnx/index.ts";
 import { type Executable, generate } from "../generate/index.ts";
@@ -17,7 +17,7 @@ import { type ImageInput, takePixels } from "./take-pixels.ts";
 export { type OptimizeSwitches, type Switches, switchNames } from "./switches.ts";
 export type { ImageInput } from "./take-pixels.ts";
 
-/** Names of targets, or `wasm` for all WebAssembly ones. */
+/** Names of targets, or `wasm` for those that some engine runs best by default. */
 export type TargetOption = TargetName | "wasm";
 
 export interface CompileOptions extends ImportOptions {
@@ -102,7 +102,7 @@ function concatenate(parts: readonly Uint8Array[]): { readonly bytes: Uint8Array
 
 function resolveTargets(names: readonly TargetOption[]): Target[] {
   const resolved = names.flatMap((name): Target[] => {
-    if (name === "wasm") return Object.values(allTargets);
+    if (name === "wasm") return [...commonTargets];
     const target = allTargets[name];
     if (target === undefined)
       throw new CadnnError("E_INVALID_OPTION", `there is no target ${String(name)}`, { at: String(name), hint: `Targets: wasm, ${Object.keys(allTargets).join(", ")}.` });

@@ -1,4 +1,5 @@
 import { setFlagsFromString } from "node:v8";
+import { detectFeatures } from "../runtime/features.ts";
 
 /** A module whose one function is f32x4.relaxed_madd. */
 const relaxedModule = Uint8Array.of(
@@ -16,6 +17,17 @@ export function enableRelaxedSimd(): boolean {
   if (WebAssembly.validate(relaxedModule)) return true;
   setFlagsFromString("--experimental-wasm-relaxed-simd");
   return WebAssembly.validate(relaxedModule);
+}
+
+/**
+ * Lets V8 merge operations on neighbouring vectors of 128 bits into ones of 256 (`--experimental-wasm-revectorize`) in whatever WebAssembly
+ * the process compiles from now on, and tells whether it can: on x64, from V8 13 (Node 24). V8's authors call it experimental.
+ */
+export function enableRevectorize(): boolean {
+  const { arch, loadsFirst } = detectFeatures();
+  if (arch !== "x64" || loadsFirst) return false;
+  setFlagsFromString("--experimental-wasm-revectorize");
+  return true;
 }
 
 /**

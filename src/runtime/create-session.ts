@@ -12,8 +12,8 @@ export interface SessionOptions {
   readonly backend?: "auto" | "wasm" | undefined;
   /** 1 … 64. Default: the processors up to 4; 1 in pages that are not cross-origin isolated, as they share no memory. */
   readonly threads?: number | undefined;
-  /** A module of the file to take in place of the best one that the engine supports. */
-  readonly target?: TargetName | undefined;
+  /** A module of the file to take in place of the best one that the engine supports; of several, the first that the file has. */
+  readonly target?: TargetName | readonly TargetName[] | undefined;
 }
 
 /**
@@ -60,18 +60,19 @@ function loadRequest(manifest: Manifest, module: ModuleRecord, code: Uint8Array,
 }
 
 /** Exactly the architecture and SIMD of this engine, else the next best. */
-function chooseModule(manifest: Manifest, features: Features, wanted: TargetName | undefined, notes: string[]): ModuleRecord {
+function chooseModule(manifest: Manifest, features: Features, wanted: SessionOptions["target"], notes: string[]): ModuleRecord {
   const runnable = targetsFor(features);
+  const names = wanted === undefined ? runnable : [wanted].flat();
   const present = manifest.modules.map((module) => module.target);
-  const target = runnable.find((name) => present.includes(name) && (wanted === undefined || name === wanted));
+  const target = names.find((name) => present.includes(name) && runnable.includes(name));
   const module = manifest.modules.find((m) => m.target === target);
   if (module === undefined) {
     const engine = runnable.length === 0 ? "this engine has no WebAssembly SIMD" : `this engine runs: ${runnable.join(", ")}`;
     throw new CadnnError(
       "E_NO_BACKEND",
-      `${wanted === undefined ? "no module of the file" : `no module ${wanted}`} runs here: the file has ${present.join(", ") || "none"}; ${engine}`,
+      `${wanted === undefined ? "no module of the file" : `no module ${names.join(" or ")}`} runs here: the file has ${present.join(", ") || "none"}; ${engine}`,
       {
-        at: wanted ?? manifest.name,
+        at: wanted === undefined ? manifest.name : names.join(),
         hint: features.simd && !features.relaxedSimd ? "In Node 20, cadnn/node switches relaxed SIMD on." : "Compile the net for this engine's target, or update the engine.",
       },
     );

@@ -41,7 +41,7 @@ export function detectFeatures(): Features {
 export function targetsFor({ arch, simd, relaxedSimd, loadsFirst }: Pick<Features, "arch" | "simd" | "relaxedSimd" | "loadsFirst">): TargetName[] {
   if (!simd) return [];
   const x64: TargetName[] = loadsFirst ? ["wasm-x64-relaxed-loadsfirst", "wasm-x64-relaxed"] : ["wasm-x64-relaxed", "wasm-x64-relaxed-loadsfirst"];
-  const names = { x64: [...x64, "wasm-x64-plain"], arm64: ["wasm-arm64-relaxed", "wasm-arm64-plain"] } as const;
+  const names = { x64: [...x64, "wasm-x64-plain", "wasm-x64-relaxed-pairs"], arm64: ["wasm-arm64-relaxed", "wasm-arm64-plain"] } as const;
   return [...names[arch], ...names[arch === "x64" ? "arm64" : "x64"]].filter((name) => relaxedSimd || name.endsWith("-plain"));
 }
 

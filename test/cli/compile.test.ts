@@ -62,11 +62,7 @@ describe("compile, inspect, run and bench", () => {
       await cadnn("run", at("net.onnx"), "--input", `input=${at("x.npy")}`, "--output-dir", folder, "--reference");
       return readNpy(readFileSync(at("logits.npy"))).data as Float32Array;
     })();
-    for (const argv of [
-      ["--threads", "1"],
-      ["--threads", "2"],
-      ["--target", "wasm-x64-plain"],
-    ]) {
+    for (const argv of [["--threads", "1"], ["--threads", "2"], ["--target", "wasm-x64-plain"], ["--revectorize"]]) {
       const actual = await run(...argv);
       expected.forEach((value, i) => {
         expect(actual[i]).toBeCloseTo(value, 4);

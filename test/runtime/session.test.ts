@@ -57,7 +57,9 @@ describe("choice of the module", () => {
     expect(near.target).toBe(targetsFor(features).find((name) => some.includes(name)));
     const wanted = await createSession(tinyNet({ targets: targetNames }), { threads: 1, target: otherPlain });
     expect([wanted.target, await mark(wanted), wanted.notes]).toEqual([otherPlain, otherPlain, []]);
-    await Promise.all([exact, near, wanted].map((s) => s.dispose()));
+    const first = await createSession(tinyNet({ targets: [plain, otherPlain] }), { threads: 1, target: ["wasm-x64-relaxed-pairs", otherPlain, plain] });
+    expect(first.target).toBe(otherPlain);
+    await Promise.all([exact, near, wanted, first].map((s) => s.dispose()));
   });
 
   test("says what there is if none runs", async () => {

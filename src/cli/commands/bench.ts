@@ -17,6 +17,7 @@ export const command: Command = {
     threads: { ...sharedArgs.threads, description: "Number of threads; default 1" },
     runs: { type: "string", description: "Runs that are timed; default 30", valueHint: "N" },
     target: sharedArgs.target,
+    revectorize: sharedArgs.revectorize,
     disable: sharedArgs.disable,
     reference: sharedArgs.reference,
     "input-shape": sharedArgs["input-shape"],
@@ -28,6 +29,7 @@ export const command: Command = {
     const model = await openModel(path, {
       threads: options.number("threads", { integer: true, min: 1, max: 64 }) ?? 1,
       target: options.text("target"),
+      revectorize: options.flag("revectorize"),
       reference: options.flag("reference"),
       disable: parseList(options.all("disable")),
       inputShapes: parseInputShapes(options.all("input-shape")),

@@ -26,6 +26,7 @@ export const command: Command = {
     limit: { type: "string", description: "Evaluate only the first N images", valueHint: "N" },
     threads: sharedArgs.threads,
     target: sharedArgs.target,
+    revectorize: sharedArgs.revectorize,
     reference: sharedArgs.reference,
     "input-shape": sharedArgs["input-shape"],
   },
@@ -42,6 +43,7 @@ export const command: Command = {
     const model = await openModel(path, {
       threads: options.number("threads", { integer: true, min: 1, max: 64 }),
       target: options.text("target"),
+      revectorize: options.flag("revectorize"),
       reference: options.flag("reference"),
       inputShapes: parseInputShapes(options.all("input-shape")),
     });

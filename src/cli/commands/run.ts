@@ -28,6 +28,7 @@ export const command: Command = {
     "output-dir": { type: "string", description: "Existing folder to write every output to, as NAME.npy", valueHint: "DIR" },
     threads: sharedArgs.threads,
     target: sharedArgs.target,
+    revectorize: sharedArgs.revectorize,
     reference: sharedArgs.reference,
     "input-shape": sharedArgs["input-shape"],
   },
@@ -39,6 +40,7 @@ export const command: Command = {
     const model = await openModel(path, {
       threads: options.number("threads", { integer: true, min: 1, max: 64 }),
       target: options.text("target"),
+      revectorize: options.flag("revectorize"),
       reference: options.flag("reference"),
       inputShapes: parseInputShapes(options.all("input-shape")),
     });
