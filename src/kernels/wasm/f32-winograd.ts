@@ -1,3 +1,4 @@
+import type { Target } from "../../codegen/target.ts";
 import { f32x4, type I32, i32, type V128, v128 } from "../../codegen/wasm/code.ts";
 import type { Local } from "../../codegen/wasm/function.ts";
 import { type Activation, noActivation } from "../../ir/activation.ts";
@@ -39,15 +40,18 @@ export interface WinogradChoice {
 
 const tile = { rows: 4, vectors: 1 } as const;
 const maxItems = 16;
+/** Bytes of a thread's part of a block: what a second-level cache holds, or a little more, so that weights are read less often. */
+const slotLimit = 1_400_000;
 
-/** The product at one point, for a group of `filters`. */
-function productOf(p: WinogradProblem, tiles: number, filters: number): GemmProblem {
+/** The product at one point, for a group of filters. Each tile of the product reads a panel of its own: [channel][vectors of tiles]. */
+function productOf(p: WinogradProblem, { tiles, vectors }: { readonly tiles: number; readonly vectors: number }, filters: number): GemmProblem {
+  const width = 4 * vectors;
   return {
     m: filters,
     channels: p.channels,
-    channelStride: tiles,
+    channelStride: width,
     taps: [0],
-    region: { h: 1, w: tiles, inPitch: 0, outPitch: 0 },
+    region: { h: tiles / width, w: width, inPitch: p.channels * width, outPitch: width },
     outStride: tiles,
     weights: { kind: "packed" },
     bias: false,
@@ -56,13 +60,15 @@ function productOf(p: WinogradProblem, tiles: number, filters: number): GemmProb
   };
 }
 
-/** Where a thread keeps what of a block, in bytes: offsets of the tiles, transformed inputs, sums. */
-function slotOf(p: WinogradProblem, { tiles, group }: WinogradChoice) {
+const shapeOf = ({ tiles, product }: WinogradChoice) => ({ tiles, vectors: product.tile.vectors });
+
+/** Where a thread keeps what of a block, in bytes: offsets of the tiles in input, in output, of the vectors in panels; transformed inputs; sums. */
+function slotOf(p: WinogradProblem, { tiles, group }: Pick<WinogradChoice, "tiles" | "group">) {
   // An odd number of cache lines from point to point, so that a tile's 36 elements fall into different sets of the cache.
   const lines = (elements: number) => 64 * (Math.ceil(elements / 16) + (Math.ceil(elements / 16) % 2 === 0 ? 1 : 0));
   const inputStride = lines(p.channels * tiles);
   const sumStride = lines(Math.min(group, p.m) * tiles);
-  const inputs = Math.ceil((8 * tiles) / 64) * 64;
+  const inputs = Math.ceil((12 * tiles) / 64) * 64;
   const sums = inputs + winogradPoints * inputStride;
   return { inputs, inputStride, sums, sumStride, bytes: sums + winogradPoints * sumStride };
 }
@@ -71,6 +77,9 @@ function slotOf(p: WinogradProblem, { tiles, group }: WinogradChoice) {
 export const winogradScratch = (p: WinogradProblem, choice: WinogradChoice): number => (itemsOf(p, choice) * slotOf(p, choice).bytes) / 4;
 
 const groupsOf = (p: WinogradProblem, choice: WinogradChoice): number => Math.ceil(p.m / choice.group);
+
+/** Vectors of four tiles. */
+const quadsOf = (p: WinogradProblem): number => Math.ceil(tilesOf(p.region, tile).count / 4);
 
 /** Rows of tiles that are shared out. If the last row reaches back into the one before, both go together, so that no two threads write the same place. */
 function rowUnits({ region }: WinogradProblem): number {
@@ -87,32 +96,31 @@ export const f32Winograd = defineKernel<WinogradProblem, WinogradChoice>({
   backend: "wasm",
   operands: (p) => ["x", "w", ...(p.bias ? ["bias"] : []), ...(p.residual ? ["residual"] : []), "scratch", "y"],
   choices(p, target) {
-    const choices: WinogradChoice[] = [];
     const units = rowUnits(p);
-    const quads = Math.ceil(tilesOf(p.region, tile).count / 4);
-    const split = units >= 6 ? ({ by: "tiles", rows: Math.ceil(units / maxItems) } as const) : ({ by: "filters" } as const);
-    for (const tiles of new Set([1, 2, 4, 6, 8, 12, 16, quads].filter((q) => q <= Math.min(quads, 16)).map((q) => 4 * q))) {
-      const products = f32Gemm.choices(productOf(p, tiles, p.m), target);
-      const cost = (c: GemmChoice) => f32Gemm.cost(productOf(p, tiles, p.m), c, target);
-      for (const product of [...products].sort((x, y) => cost(x) - cost(y)).slice(0, 3))
-        for (const group of new Set((split.by === "filters" ? [4, 8] : [1, 2, 4]).map((parts) => Math.ceil(p.m / parts / product.filters) * product.filters)))
-          choices.push({ tiles, group, product: { ...product, split: "tiles" }, split });
-    }
-    return choices;
+    const quads = quadsOf(p);
+    const split: WinogradChoice["split"] = units >= 6 ? { by: "tiles", rows: Math.ceil(units / maxItems) } : { by: "filters" };
+    return productsFor(p, quads, target).flatMap((product) => {
+      const { filters, tile: shape } = product;
+      const group = split.by === "tiles" ? Math.ceil(Math.min(p.m, 48) / filters) * filters : evenGroup(p.m, filters);
+      const columns = new Set([1, 2, 3, 4, 6, 8].map((n) => Math.min(n, Math.ceil(quads / shape.vectors))));
+      const blocks = [...columns].map((n) => ({ tiles: 4 * shape.vectors * n, group }));
+      return blocks.filter((block, i) => i === 0 || slotOf(p, block).bytes < slotLimit).map((block): WinogradChoice => ({ ...block, product, split }));
+    });
   },
   cost(p, choice, target) {
     const { tiles, group, product } = choice;
-    const count = tilesOf(p.region, tile).count;
-    const blocks = Math.ceil(count / tiles);
-    const columns = blocks === 1 ? 1 : count / 4 / Math.ceil(count / 4);
-    const groups = groupsOf(p, choice);
-    const products = (groups - 1) * f32Gemm.cost(productOf(p, tiles, group), product, target) + f32Gemm.cost(productOf(p, tiles, p.m - (groups - 1) * group), product, target);
-    const quads = Math.ceil(count / 4);
-    // Weights that the second-level cache does not hold come from further away, once a block.
-    const far = winogradPoints * p.m * p.channels * 4 > 600_000 ? (winogradPoints * p.m * p.channels * 4) / 8 : 0;
-    return blocks * (Math.max(winogradPoints * products * columns, far) + 2000) + quads * (p.channels * 130 + p.m * 120);
+    const { vectors } = product.tile;
+    const quads = quadsOf(p);
+    const columns = Math.ceil(quads / vectors);
+    const blocks = Math.ceil((4 * quads) / tiles);
+    const productCost = (filters: number) => (filters === 0 ? 0 : f32Gemm.cost(productOf(p, { tiles: 4 * vectors, vectors }, filters), product, target));
+    const products = Math.floor(p.m / group) * productCost(group) + productCost(p.m % group);
+    // Each block reads all weights again; more than the second-level cache holds come slowly.
+    const weightBytes = winogradPoints * 4 * p.m * p.channels;
+    const loads = weightBytes > 600_000 ? (weightBytes * blocks) / 16 : 0;
+    return winogradPoints * products * columns + loads + 2000 * blocks + quads * (p.channels * 130 + p.m * 120);
   },
-  sharesLoads: (p, choice) => f32Gemm.sharesLoads?.(productOf(p, choice.tiles, p.m), choice.product) === true,
+  sharesLoads: (p, choice) => f32Gemm.sharesLoads?.(productOf(p, shapeOf(choice), p.m), choice.product) === true,
   items: itemsOf,
   emit(context, p, choice) {
     const { fn, operand, begin, end } = context;
@@ -128,6 +136,7 @@ export const f32Winograd = defineKernel<WinogradProblem, WinogradChoice>({
       const transformInput = prepareInput(context, p, choice, scratch, quads);
       const multiply = prepareProducts(context, p, choice, scratch, quads);
       const transformOutput = prepareOutput(context, p, choice, scratch, quads);
+      emitPanelOffsets(context, p, choice, scratch);
       fn.for(first, last, choice.tiles, () => {
         const left = fn.let(i32.sub(last, first));
         fn.set(quads, i32.shrU(i32.add(i32.select(left, i32.const(choice.tiles), i32.ltS(left, i32.const(choice.tiles))), i32.const(3)), i32.const(2)));
@@ -142,6 +151,34 @@ export const f32Winograd = defineKernel<WinogradProblem, WinogradChoice>({
     });
   },
 });
+
+/** Filters a group such that two and four threads get equal shares as far as possible. */
+function evenGroup(m: number, filters: number): number {
+  const sizes = Array.from({ length: Math.ceil(Math.min(m, 72) / filters) }, (_, i) => (i + 1) * filters).filter((size, i, all) => size >= 24 || i === all.length - 1);
+  const share = (size: number, threads: number) => {
+    const count = Math.ceil(m / size);
+    const ends = Array.from({ length: threads + 1 }, (_, t) => Math.min(m, size * Math.floor((count * t) / threads)));
+    return Math.max(...ends.slice(1).map((end, t) => end - (ends[t] as number))) * threads;
+  };
+  return sizes.reduce((best, size) => (share(size, 2) + share(size, 4) < share(best, 2) + share(best, 4) ? size : best));
+}
+
+/** The two best ways to compute the products. */
+function productsFor(p: WinogradProblem, quads: number, target: Target): GemmChoice[] {
+  const priced = [1, 2, 3, 4, 5]
+    .filter((vectors) => vectors <= quads)
+    .flatMap((vectors) => {
+      const problem = productOf(p, { tiles: 4 * vectors, vectors }, p.m);
+      return f32Gemm
+        .choices(problem, target)
+        .filter((c) => c.tile.vectors === vectors)
+        .map((c) => ({ product: { ...c, chunk: 1, split: "tiles" } as const, cost: f32Gemm.cost(problem, c, target) * Math.ceil(quads / vectors) }));
+    });
+  return priced
+    .sort((x, y) => x.cost - y.cost)
+    .slice(0, 2)
+    .map((x) => x.product);
+}
 
 /** Byte offsets of the block's tiles in input planes, then in output planes. Behind the last tile it is repeated. */
 function emitOffsets({ fn }: EmitContext, p: WinogradProblem, choice: WinogradChoice, scratch: I32, quads: I32, first: I32, last: I32): void {
@@ -162,10 +199,17 @@ function emitOffsets({ fn }: EmitContext, p: WinogradProblem, choice: WinogradCh
   );
 }
 
+/** Byte offsets of the block's vectors in the panels of one point. */
+function emitPanelOffsets({ fn }: EmitContext, p: WinogradProblem, choice: WinogradChoice, scratch: I32): void {
+  const { vectors } = choice.product.tile;
+  for (let quad = 0; quad < choice.tiles / 4; quad++)
+    fn.storeI32(scratch, i32.const(16 * (Math.floor(quad / vectors) * p.channels * vectors + (quad % vectors))), 8 * choice.tiles + 16 * quad);
+}
+
 const six: Six<number> = [0, 1, 2, 3, 4, 5];
 const four: Four<number> = [0, 1, 2, 3];
 
-/** V = Bᵀ d B for all channels and tiles of the block: [point][channel][tile]. */
+/** V = Bᵀ d B for all channels and tiles of the block: [point][panel][channel][tile]. */
 function prepareInput({ fn, target, operand }: EmitContext, p: WinogradProblem, choice: WinogradChoice, scratch: Local<"i32">, quads: Local<"i32">): () => void {
   const transform = inputTransform(fn, target);
   const { inputs, inputStride } = slotOf(p, choice);
@@ -176,7 +220,6 @@ function prepareInput({ fn, target, operand }: EmitContext, p: WinogradProblem, 
     fn.doWhile(
       () => {
         const entry = fn.let(scratch);
-        const to = fn.let(row);
         const end = fn.let(i32.add(entry, i32.shl(quads, i32.const(4))));
         fn.doWhile(
           () => {
@@ -185,14 +228,14 @@ function prepareInput({ fn, target, operand }: EmitContext, p: WinogradProblem, 
               const at = (column: number) => mapFour(four, (t) => fn.let(v128.load(tiles[t] as I32, 4 * (r * p.region.inPitch + column))));
               return mapSix(transform([...transpose(fn, at(0)), ...transposeHigh(fn, at(2))]), (v) => fn.let(v));
             });
+            const to = fn.let(i32.add(row, i32.load(entry, 8 * choice.tiles)));
             for (const j of six) transform(mapSix(rows, (row) => row[j] as Local<"v128">)).forEach((v, i) => fn.store(to, v, (i * 6 + j) * inputStride));
             fn.set(entry, i32.add(entry, i32.const(16)));
-            fn.set(to, i32.add(to, i32.const(16)));
           },
           () => i32.ltU(entry, end),
         );
         fn.set(plane, i32.add(plane, i32.const(4 * p.channelStride)));
-        fn.set(row, i32.add(row, i32.const(4 * choice.tiles)));
+        fn.set(row, i32.add(row, i32.const(16 * choice.product.tile.vectors)));
         fn.set(channels, i32.sub(channels, i32.const(1)));
       },
       () => channels,
@@ -222,7 +265,7 @@ function prepareProducts(context: EmitContext, p: WinogradProblem, choice: Winog
       const points = fn.let(i32.const(winogradPoints));
       fn.doWhile(
         () => {
-          f32Gemm.emit({ ...context, operand: (name) => operands.get(name) as Local<"i32">, begin, end }, productOf(p, choice.tiles, filters), choice.product);
+          f32Gemm.emit({ ...context, operand: (name) => operands.get(name) as Local<"i32">, begin, end }, productOf(p, shapeOf(choice), filters), choice.product);
           fn.set(x, i32.add(x, i32.const(inputStride)));
           fn.set(w, i32.add(w, i32.const(4 * filters * p.channels)));
           fn.set(y, i32.add(y, i32.const(sumStride)));
