@@ -29,7 +29,7 @@ const bundles: Readonly<Record<string, { readonly source: string; readonly forma
   "worker.js": { source: `import "./worker.ts";`, format: "iife" },
   "cadnn.js": { source: `export * from "../../dist/runtime/index.js";`, format: "esm" },
   "litert.js": { source: `export * from "@litertjs/core";`, format: "esm" },
-  "tfjs.js": { source: `export * from "@tensorflow/tfjs"; export { setWasmPaths, setThreadsCount } from "@tensorflow/tfjs-backend-wasm";`, format: "esm" },
+  "tfjs.js": { source: `export * from "@tensorflow/tfjs"; export { getThreadsCount, setThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";`, format: "esm" },
 };
 
 async function bundle(name: string): Promise<Uint8Array | undefined> {

@@ -9,6 +9,8 @@ export const makeTfjs: MakeContender = ({ threads, library }) => {
   let tf: typeof import("@tensorflow/tfjs") | undefined;
   return {
     async load({ url }) {
+      // It takes half of the processors at most; here all contenders have equal threads.
+      Object.defineProperty(navigator, "hardwareConcurrency", { value: 2 * threads });
       const loaded = (await import(library)) as typeof import("@tensorflow/tfjs") & typeof import("@tensorflow/tfjs-backend-wasm");
       tf = loaded;
       loaded.setWasmPaths(wasmFolder);
@@ -16,6 +18,7 @@ export const makeTfjs: MakeContender = ({ threads, library }) => {
       tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", threads > 1);
       await tf.setBackend("wasm");
       await tf.ready();
+      if (loaded.getThreadsCount() !== threads) throw new Error(`TensorFlow.js took ${loaded.getThreadsCount()} threads, not ${threads}`);
       model = await tf.loadGraphModel(url);
     },
     async run({ data, shape }) {
