@@ -48,3 +48,33 @@ export function summarize(layers: readonly Classified[]): ClassSummary[] {
     }),
   );
 }
+
+/** How much faster one way is than another, on the same layers. */
+export interface Gain {
+  readonly what: string;
+  readonly net: string;
+  readonly layers: number;
+  readonly min: number;
+  readonly median: number;
+}
+
+const comparisons = [
+  { what: "Winograd over direct", faster: /^dense, Winograd/, slower: /^dense(?!, Winograd)/ },
+  { what: "2×1 blocks over single zeros", faster: /^sparse, 2×1/, slower: /^sparse(?!, 2×1)/ },
+] as const;
+
+/** Compares what was measured of the same layer. */
+export function gainsOf(layers: readonly (Classified & { readonly layer: string })[]): Gain[] {
+  return comparisons.flatMap(({ what, faster, slower }) => {
+    const pairs = layers.flatMap((fast) => {
+      const slow = faster.test(fast.class) ? layers.find((l) => l.net === fast.net && l.layer === fast.layer && slower.test(l.class)) : undefined;
+      // By multiply-adds a second: blocks may keep a few weights more or less.
+      return slow === undefined ? [] : [{ net: fast.net, ratio: fast.macs / fast.minUs / (slow.macs / slow.minUs) }];
+    });
+    const nets = [...new Set(pairs.map((p) => p.net))];
+    return (nets.length > 1 ? [undefined, ...nets] : nets).map((net): Gain => {
+      const ratios = pairs.filter((p) => net === undefined || p.net === net).map((p) => p.ratio);
+      return { what, net: net ?? "all", layers: ratios.length, min: round(Math.min(...ratios)), median: round(median(ratios)) };
+    });
+  });
+}

@@ -5,9 +5,11 @@ import { median, round } from "../src/cli/format.ts";
 import { formatTable } from "../src/cli/table.ts";
 import { type Target, targets } from "../src/codegen/target.ts";
 import { elementCount } from "../src/ir/types.ts";
+import { type Costs, estimatedCosts } from "../src/kernels/costs.ts";
 import { compileOptimizedOnly, enableRelaxedSimd } from "../src/node/engine.ts";
 import { detectFeatures, targetsFor } from "../src/runtime/features.ts";
-import { type Classified, type ClassSummary, classOf, summarize } from "./classes.ts";
+import { measuredCosts, parseTuningLog } from "../src/tune/index.ts";
+import { type Classified, type ClassSummary, classOf, type Gain, gainsOf, summarize } from "./classes.ts";
 import { type Host, record, runIn, thisHost } from "./host.ts";
 import { type Candidate, candidateOf, everyChoice, mainCall, peakMacs, peakOf, type Turns, turnsOf } from "./measure.ts";
 import { dense, formatWeights, type LayerShape, type LayerWeights, layerGraph, parseShape } from "./shapes.ts";
@@ -16,15 +18,16 @@ const usage = `npm run bench:kernels -- [filter …] [options]
 
 Times the layers of bench/shapes/*.txt as they are compiled, dense and pruned, as shares of the peak of multiply-adds
 that is measured in turns with each of them; of pruned weights only non-zeros count. A filter is a part of a layer's line
-with the net's name in front and its weights behind, for instance "resnet50" or "/2x1"; all have to be in it.
+with the net's name in front and its weights behind, for instance "/2x1"; all have to be in it, and of nets one.
 
   --choices         all choices of each layer's kernel, in place of the chosen one
   --top N           with --choices: how many to show, default 3; the one that is estimated best is always shown
   --rounds N        default 7; whatever belongs to a layer is measured in turns in each round
   --slice MS        time of each turn, default 2
   --target NAME     default: the best one of this engine
+  --tuning FILE     measurements of cadnn tune to compile with
   --node PATH       another Node to run in
-  --out FILE        where to put the JSON; default bench/results/kernels.json if there are neither filters nor --choices`;
+  --out FILE        the JSON to update; default bench/results/kernels.json if all of a net is measured, and no --choices`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -34,6 +37,7 @@ const { values, positionals } = parseArgs({
     rounds: { type: "string", default: "7" },
     slice: { type: "string", default: "2" },
     target: { type: "string" },
+    tuning: { type: "string" },
     node: { type: "string" },
     out: { type: "string" },
     help: { type: "boolean", default: false },
@@ -58,13 +62,17 @@ interface LayerReport extends Classified {
   readonly estimatedRank?: number;
 }
 
+/** All layers of a net. */
 interface KernelsRun {
   readonly host: Host;
+  readonly net: string;
   readonly target: TargetName;
   /** Least and greatest of the peaks that were measured with the layers, in 10⁹ multiply-adds a second. */
   readonly peakGmacs: readonly [number, number];
   readonly rounds: number;
+  readonly tuned: boolean;
   readonly summary: readonly ClassSummary[];
+  readonly gains: readonly Gain[];
   readonly layers: readonly LayerReport[];
 }
 
@@ -82,7 +90,9 @@ function layersThat(filters: readonly string[]): Layer[] {
     const text = line.replace(/ weights \S+/, "");
     return (shape.weights.length === 0 ? [dense] : shape.weights).map((weights) => ({ net, line: `${text} ${formatWeights(weights)}`, shape, weights }));
   });
-  return layers.filter(({ net, line }) => filters.every((f) => `${net} ${line}`.includes(f)));
+  const nets = filters.filter((f) => layers.some((l) => l.net === f));
+  const rest = filters.filter((f) => !nets.includes(f));
+  return layers.filter(({ net, line }) => (nets.length === 0 || nets.includes(net)) && rest.every((f) => `${net} ${line}`.includes(f)));
 }
 
 interface Variant {
@@ -92,13 +102,13 @@ interface Variant {
 }
 
 /** The layer as it is compiled; if that is by Winograd's algorithm, also without it. */
-function variantsOf({ shape, weights }: Layer, target: Target): Variant[] {
+function variantsOf({ shape, weights }: Layer, target: Target, costs: Costs): Variant[] {
   const graph = layerGraph(shape, weights);
   if (values.choices) return everyChoice(graph, target).map((c) => ({ ...c, class: classOf(shape, weights, false) }));
-  const usual = candidateOf(graph, target);
+  const usual = candidateOf(graph, target, { costs });
   const winograd = usual.calls.some((call) => call.template.name.includes("winograd"));
   const all = [{ candidate: usual, class: classOf(shape, weights, winograd) }];
-  return winograd ? [...all, { candidate: candidateOf(graph, target, { winograd: false }), class: classOf(shape, weights, false) }] : all;
+  return winograd ? [...all, { candidate: candidateOf(graph, target, { winograd: false, costs }), class: classOf(shape, weights, false) }] : all;
 }
 
 /** Multiply-adds of a layer: of weights that are not 0. */
@@ -157,8 +167,10 @@ function batches(layers: readonly Layer[]): Layer[][] {
 
 /** `filters 4, tile 1×2, …`, nested objects by their values. */
 function formatChoice(choice: unknown): string {
-  const entries = Object.entries(choice as Record<string, unknown>);
-  return entries.map(([key, value]) => `${key} ${typeof value === "object" && value !== null ? Object.values(value).join("×") : String(value)}`).join(", ");
+  const text = (value: unknown): string => (typeof value === "object" && value !== null ? Object.values(value).map(text).join("×") : String(value));
+  return Object.entries(choice as Record<string, unknown>)
+    .map(([key, value]) => `${key} ${text(value)}`)
+    .join(", ");
 }
 
 const right = (title: string) => ({ title, align: "right" }) as const;
@@ -182,6 +194,13 @@ function summaryTable(summary: readonly ClassSummary[]): string {
   );
 }
 
+function gainTable(gains: readonly Gain[]): string {
+  return formatTable(
+    [{ title: "net" }, { title: "gain" }, right("layers"), right("min"), right("median")],
+    gains.map((g) => [g.net, g.what, g.layers, `${g.min.toFixed(2)}×`, `${g.median.toFixed(2)}×`]),
+  );
+}
+
 function main(): void {
   if (values.help) return console.log(usage);
   if (values.node !== undefined) process.exit(runIn(values.node));
@@ -190,11 +209,12 @@ function main(): void {
   const name = (values.target ?? targetsFor({ ...detectFeatures(), relaxedSimd })[0]) as TargetName;
   const target = targets[name];
   if (target === undefined) throw new Error(`there is no target ${name}; targets are ${Object.keys(targets).join(", ")}`);
+  const costs = values.tuning === undefined ? estimatedCosts : measuredCosts(parseTuningLog(readFileSync(values.tuning, "utf8")));
   const peak = peakOf(target);
   const measured = batches(layersThat(positionals)).flatMap((batch) => {
     process.stderr.write(`${batch[0]?.line}\n`);
     const prepared = batch.map((layer): Prepared => {
-      const variants = variantsOf(layer, target);
+      const variants = variantsOf(layer, target, costs);
       return { layer, variants, turns: turnsOf([peak, ...variants.map((v) => v.candidate.run)], Number(values.slice)) };
     });
     for (let round = 0; round < Number(values.rounds); round++) for (const { turns } of prepared) turns.round();
@@ -202,18 +222,29 @@ function main(): void {
   });
   const layers = measured.flatMap((m) => m.rows);
   const peaks = measured.map((m) => round(m.peak / 1e9, 2));
-  const run: KernelsRun = {
-    host: thisHost(),
-    target: name,
-    peakGmacs: [Math.min(...peaks), Math.max(...peaks)],
-    rounds: Number(values.rounds),
-    summary: values.choices ? [] : summarize(layers),
-    layers,
-  };
-  console.log(`${run.host.engine}, ${name}, one thread, peak ${run.peakGmacs.join(" to ")} G multiply-adds a second\n\n${layerTable(layers)}\n`);
-  if (!values.choices) console.log(summaryTable(run.summary));
-  const file = values.out ?? (positionals.length === 0 && !values.choices ? new URL("results/kernels.json", import.meta.url).pathname : undefined);
-  if (file !== undefined) record(file, run);
+  const peakGmacs = [Math.min(...peaks), Math.max(...peaks)] as const;
+  const host = thisHost();
+  console.log(`${host.engine}, ${name}, one thread, peak ${peakGmacs.join(" to ")} G multiply-adds a second\n\n${layerTable(layers)}\n`);
+  if (values.choices) return;
+  console.log(`${summaryTable(summarize(layers))}\n\n${gainTable(gainsOf(layers))}`);
+  const nets = [...new Set(layers.map((l) => l.net))];
+  const file = values.out ?? (positionals.every((p) => nets.includes(p)) ? new URL("results/kernels.json", import.meta.url).pathname : undefined);
+  if (file === undefined) return;
+  for (const net of nets) {
+    const own = layers.filter((l) => l.net === net);
+    const run: KernelsRun = {
+      host,
+      net,
+      target: name,
+      peakGmacs,
+      rounds: Number(values.rounds),
+      tuned: values.tuning !== undefined,
+      summary: summarize(own),
+      gains: gainsOf(own),
+      layers: own,
+    };
+    record(file, run, (r) => `${r.host.engine} ${r.net} ${r.tuned}`);
+  }
 }
 
 main();

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type Classified, classOf, summarize } from "../../bench/classes.ts";
+import { type Classified, classOf, gainsOf, summarize } from "../../bench/classes.ts";
 import { record, thisHost } from "../../bench/host.ts";
 import { candidateOf, everyChoice, mainCall, peakOf, turnsOf } from "../../bench/measure.ts";
 import { layerGraph, parseShape } from "../../bench/shapes.ts";
@@ -44,6 +44,18 @@ test("classes and their shares of the peak", () => {
     ["a", 2, 0.5, 0.6],
     ["b", 1, 0.2, 0.2],
   ]);
+});
+
+test("ways to compute a layer are compared on the layers that have both", () => {
+  const layer = (name: string, kind: string, minUs: number) => ({ net: "a", layer: name, class: kind, count: 1, macs: 100, minUs, ofPeak: 1 });
+  const gains = gainsOf([
+    layer("x", "dense, Winograd", 10),
+    layer("x", "dense, ≥ 196 pixels", 25),
+    layer("y", "dense, Winograd", 10),
+    layer("y", "dense, ≥ 196 pixels", 35),
+    layer("z", "sparse, 2×1 blocks, ≥ 196 pixels", 10),
+  ]);
+  expect(gains).toEqual([{ what: "Winograd over direct", net: "a", layers: 2, min: 2.5, median: 3 }]);
 });
 
 test("a run takes the place of the same engine's", () => {
