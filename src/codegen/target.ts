@@ -22,12 +22,14 @@ export interface Target {
   readonly splatFoldsAddress: boolean;
   /** Static offsets above this are not folded into a load. */
   readonly maxFoldedOffset: number;
+  /** First-level data cache of a core, bytes. */
+  readonly l1Bytes: number;
   /** Whether `f32x4.pmin/pmax` (else `min/max`) is the single instruction. */
   readonly pseudoMinMax: boolean;
 }
 
-const x64 = { backend: "wasm", vectorRegisters: 15, pairs: false, splatFoldsAddress: true, maxFoldedOffset: 2 ** 31 - 1, pseudoMinMax: true } as const;
-const arm64 = { backend: "wasm", vectorRegisters: 29, loadsFirst: false, pairs: false, splatFoldsAddress: false, maxFoldedOffset: 65520, pseudoMinMax: false } as const;
+const x64 = { backend: "wasm", vectorRegisters: 15, l1Bytes: 32768, pairs: false, splatFoldsAddress: true, maxFoldedOffset: 2 ** 31 - 1, pseudoMinMax: true } as const;
+const arm64 = { backend: "wasm", vectorRegisters: 29, l1Bytes: 32768, loadsFirst: false, pairs: false, splatFoldsAddress: false, maxFoldedOffset: 65520, pseudoMinMax: false } as const;
 
 export const targets: Readonly<Record<TargetName, Target>> = {
   "wasm-x64-relaxed": { name: "wasm-x64-relaxed", fma: true, loadsFirst: false, ...x64 },

@@ -4,12 +4,13 @@ import { type ConstantValue, isConstant, type Node, type Value } from "../ir/gra
 import { elementCount } from "../ir/types.ts";
 import type { Region } from "../kernels/region.ts";
 import { f32Gemm, type GemmChoice, type GemmProblem, type GemmWeights } from "../kernels/wasm/f32-gemm.ts";
-import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmStreamBytes } from "../kernels/wasm/f32-spmm.ts";
+import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../kernels/wasm/f32-spmm.ts";
 import { f32Winograd, type WinogradChoice, type WinogradProblem, winogradScratch } from "../kernels/wasm/f32-winograd.ts";
+import { hasPairedFilters, streamBytes } from "../kernels/weight-stream.ts";
 import { winogradPoints } from "../kernels/winograd.ts";
 import type { LoweringContext, Placed } from "./context.ts";
 import { type ConvProblem, finishConv } from "./conv-problem.ts";
-import { groupOf, packNow, rowCounts } from "./filters.ts";
+import { groupOf, nonZerosOf, packNow } from "./filters.ts";
 import type { Place } from "./kernel-graph.ts";
 import { type Layout, linear, roundUp, samePlaces, withoutPadding } from "./layout.ts";
 import { emitDepthwise } from "./sliding.ts";
@@ -64,14 +65,16 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
   const taps = windowTaps(input.layout, window);
   const channelStride = input.layout.strides[1] as number;
   const shared = { m: filters, bias: conv.b !== undefined };
-  const nonZeros = isConstant(w) ? Math.ceil(rowCounts(w).reduce((a, c) => a + c, 0) / group) : undefined;
+  const sparsity = isConstant(w)
+    ? { nonZeros: Math.ceil(nonZerosOf(w) / group), block: filters % 2 === 0 && hasPairedFilters(w.data as Float32Array, m) ? (2 as const) : (1 as const) }
+    : undefined;
   const weights: GemmWeights = ctx.options.layout ? { kind: "packed" } : { kind: "strided", row: depth, channel: taps.length, taps: [...taps.keys()] };
   const sources: Sources = {
     input,
     windowed: wanted !== undefined,
     lanes,
     product: (walk) => ({ ...shared, channels: perGroup, channelStride, taps, weights, ...walk }),
-    ...(nonZeros === undefined ? {} : { sparse: (walk) => ({ ...shared, nonZeros, depth, ...walk }) }),
+    ...(sparsity === undefined ? {} : { sparse: (walk) => ({ ...shared, ...sparsity, channels: perGroup, channelStride, taps, ...walk }) }),
     ...(suitsWinograd(ctx, conv) ? { winograd: (walk) => ({ ...shared, channels: perGroup, channelStride, ...walk }) } : {}),
   };
   const plan = choosePlan(ctx, conv, sources);
@@ -79,7 +82,9 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
   const residual = conv.residual === undefined || plan.junk ? undefined : ctx.read(conv.residual, withoutPadding(output.layout));
   const bias = conv.b && ctx.readAny(conv.b);
   const winograd = "winograd" in plan.choice && sources.winograd && { problem: sources.winograd(plan.walk), choice: plan.choice.winograd };
-  const scratch = winograd && ctx.buffer(`${y.name}.tiles`, winogradScratch(winograd.problem, winograd.choice));
+  const spmm = "spmm" in plan.choice && sources.sparse && { problem: sources.sparse(plan.walk), choice: plan.choice.spmm };
+  const scratchSize = winograd ? winogradScratch(winograd.problem, winograd.choice) : spmm ? spmmScratch(spmm.problem, spmm.choice) : 0;
+  const scratch = scratchSize > 0 && ctx.buffer(`${y.name}.scratch`, scratchSize);
   for (let g = 0; g < group; g++) {
     /** What is moved on from image to image: its place for this group, and by how much. */
     const moving = ({ buffer, offset, layout }: Placed, channels: number, base = 0): Operand => ({
@@ -103,7 +108,7 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
     const places = operands.map((o) => o.place);
     if ("gemm" in plan.choice) ctx.call(f32Gemm, sources.product(plan.walk), places, { ...extra, choice: plan.choice.gemm });
     else if (winograd) ctx.call(f32Winograd, winograd.problem, places, { ...extra, choice: winograd.choice });
-    else if ("spmm" in plan.choice) ctx.call(f32Spmm, (sources.sparse as Required<Sources>["sparse"])(plan.walk), places, { ...extra, choice: plan.choice.spmm });
+    else if (spmm) ctx.call(f32Spmm, spmm.problem, places, { ...extra, choice: spmm.choice });
   }
   if (plan.junk) finishConv(ctx, conv, output);
 }
@@ -125,8 +130,9 @@ function weightsOf(ctx: LoweringContext, { w, group }: ConvProblem, sources: Sou
   const depth = channels * taps.length;
   if ("spmm" in choice) {
     const part = groupOf(w as ConstantValue, g, group);
-    const spec = { kind: "stream", m, depth, group: choice.spmm.group, channelStride, taps } as const;
-    return [{ buffer: ctx.weights(part, spec, spmmStreamBytes(rowCounts(part), choice.spmm.group)), offset: 0 }];
+    const { group: entries, filters, channels: pass } = choice.spmm;
+    const stream = { m, channels, taps, group: entries, filters, pass } as const;
+    return [{ buffer: ctx.weights(part, { kind: "stream", channelStride, ...stream }, streamBytes(stream, part.data as Float32Array)), offset: 0 }];
   }
   if ("winograd" in choice) {
     const { group: perGroup, product } = choice.winograd;

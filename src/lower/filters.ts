@@ -4,15 +4,11 @@ import type { LoweringContext } from "./context.ts";
 import type { Place } from "./kernel-graph.ts";
 import { linear } from "./layout.ts";
 
-/** Non-zeros of each row of a weight [m, …]. */
-export function rowCounts(w: ConstantValue): number[] {
-  const m = w.type.shape[0] as number;
-  const depth = w.data.length / m;
-  return Array.from({ length: m }, (_, i) => {
-    let count = 0;
-    for (let k = i * depth; k < (i + 1) * depth; k++) if (w.data[k] !== 0) count++;
-    return count;
-  });
+/** Number of non-zeros of a weight. */
+export function nonZerosOf(w: ConstantValue): number {
+  let count = 0;
+  for (let i = 0; i < w.data.length; i++) if (w.data[i] !== 0) count++;
+  return count;
 }
 
 const groupParts = new WeakMap<ConstantValue, ConstantValue[]>();

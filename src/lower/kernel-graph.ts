@@ -3,6 +3,7 @@ import type { Target } from "../codegen/target.ts";
 import type { ParameterValue } from "../ir/graph.ts";
 import type { DType } from "../ir/types.ts";
 import type { KernelTemplate } from "../kernels/kernel.ts";
+import type { StreamShape } from "../kernels/weight-stream.ts";
 
 /** A stretch of the module's memory. `arena` buffers share space when they are not alive together; `resident` ones keep theirs. */
 export interface Buffer {
@@ -51,7 +52,7 @@ export type PrepareSpec =
   /** `GemmWeights` of kind "packed". */
   | { readonly kind: "pack"; readonly m: number; readonly depth: number; readonly filters: number }
   /** The stream of f32-spmm and f32-spmv: entry (m, c·taps + t) has byte offset 4 · (c · channelStride + taps[t]). */
-  | { readonly kind: "stream"; readonly m: number; readonly depth: number; readonly group: 1 | 4; readonly channelStride: number; readonly taps: readonly number[] }
+  | ({ readonly kind: "stream"; readonly channelStride: number } & StreamShape)
   /** The transformed filters of f32-winograd, `group` filters a group and `filters` a block. */
   | { readonly kind: "winograd"; readonly m: number; readonly channels: number; readonly filters: number; readonly group: number };
 

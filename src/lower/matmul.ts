@@ -5,10 +5,10 @@ import { elementCount } from "../ir/types.ts";
 import { f32Correlate } from "../kernels/wasm/f32-correlate.ts";
 import { f32Gemm, type GemmProblem } from "../kernels/wasm/f32-gemm.ts";
 import { f32Matvec } from "../kernels/wasm/f32-matvec.ts";
-import { spmmStreamBytes } from "../kernels/wasm/f32-spmm.ts";
 import { f32Spmv } from "../kernels/wasm/f32-spmv.ts";
+import { streamBytes } from "../kernels/weight-stream.ts";
 import type { LoweringContext, Placed } from "./context.ts";
-import { rowCounts } from "./filters.ts";
+import { nonZerosOf } from "./filters.ts";
 import { linear } from "./layout.ts";
 import { broadcast, mapStrided, reduceStrided, type Strided } from "./strided.ts";
 
@@ -57,8 +57,7 @@ export function lowerGemm(ctx: LoweringContext, node: Node): void {
 
 /** Fully connected layers of few rows: the weights are walked once, dense or sparse. */
 function lowerRows(ctx: LoweringContext, x: Value, w: ConstantValue, bias: Value | undefined, y: Value, rows: number, m: number, k: number, activation: Activation): void {
-  const counts = rowCounts(w);
-  const nonZeros = counts.reduce((sum, n) => sum + n, 0);
+  const nonZeros = nonZerosOf(w);
   const dense = { m, k, rows, bias: bias !== undefined, activation };
   const sparse = { ...dense, nonZeros };
   const source = ctx.read(x, linear(x.type.shape));
@@ -67,8 +66,9 @@ function lowerRows(ctx: LoweringContext, x: Value, w: ConstantValue, bias: Value
   const sparseCost = ctx.best(f32Spmv, sparse)?.cost ?? Number.POSITIVE_INFINITY;
   const macs = rows * m * k;
   if (sparseCost < denseCost) {
-    const spec = { kind: "stream", m, depth: k, group: 4, channelStride: 1, taps: [0] } as const;
-    ctx.call(f32Spmv, sparse, [source, { buffer: ctx.weights(w, spec, spmmStreamBytes(counts, 4)), offset: 0 }, ...rest], { macs });
+    const stream = { m, channels: k, taps: [0], group: 4, filters: 1, pass: k } as const;
+    const weights = ctx.weights(w, { kind: "stream", channelStride: 1, ...stream }, streamBytes(stream, w.data as Float32Array));
+    ctx.call(f32Spmv, sparse, [source, { buffer: weights, offset: 0 }, ...rest], { macs });
   } else ctx.call(f32Matvec, dense, [source, ctx.readAny(w), ...rest], { macs });
 }
 

@@ -31,7 +31,19 @@ describe("text of kernels", () => {
   });
 
   test("f32-spmm, 8 vectors, groups of 4", async () => {
-    const problem = { m: 8, nonZeros: 40, depth: 24, region: compact, outStride: 196, bias: true, residual: true, activation: relu };
+    const problem = {
+      m: 8,
+      nonZeros: 40,
+      channels: 24,
+      channelStride: 196,
+      taps: [0],
+      block: 1 as const,
+      region: compact,
+      outStride: 196,
+      bias: true,
+      residual: true,
+      activation: relu,
+    };
     const text = textOf(f32Spmm, problem, (c) => c.tile.vectors === 8 && c.group === 4);
     await expect(text).toMatchFileSnapshot("golden/f32-spmm-8.txt");
   });

@@ -4,10 +4,10 @@ import { decodeConstant, encodeConstant } from "../../src/artifact/constant-code
 import type { ConstantEncoding } from "../../src/artifact/manifest.ts";
 import { i32Params, ModuleBuilder } from "../../src/codegen/wasm/module.ts";
 import { emitPrepare } from "../../src/generate/prepare.ts";
-import { spmmStreamBytes } from "../../src/kernels/wasm/f32-spmm.ts";
+import { hasPairedFilters, type StreamShape, streamBytes } from "../../src/kernels/weight-stream.ts";
 import type { PrepareSpec, StoredConstant } from "../../src/lower/kernel-graph.ts";
 import { noise } from "../kernels/problems.ts";
-import { packed, prune, stream, winogradWeights } from "../kernels/weights.ts";
+import { packed, paired, prune, stream, winogradWeights } from "../kernels/weights.ts";
 
 type Stored = Pick<StoredConstant, "encoding" | "bytes">;
 
@@ -116,18 +116,27 @@ describe("prepare", () => {
     );
   });
 
-  test("stream gives the rows of f32-spmm, empty rows and nets without any weight among them", () => {
+  test("stream gives the rows of f32-spmm in passes, empty rows and nets without any weight among them", () => {
+    const passes = fc.constantFrom(100, 1, 2, 3);
     fc.assert(
-      fc.property(weights, fc.constantFrom<1 | 4>(1, 4), fc.constantFrom(100, 49, 1000), ({ m, depth, taps, w }, group, channelStride) => {
-        const offsetOf = (k: number) => Math.floor(k / taps.length) * channelStride + (taps[k % taps.length] as number);
-        const wanted = stream(w, m, depth, group, offsetOf);
-        const counts = Array.from({ length: m }, (_, row) => w.slice(row * depth, (row + 1) * depth).filter((v) => v !== 0).length);
-        expect(wanted.byteLength).toBe(spmmStreamBytes(counts, group));
-        // Words that round the header up to 16 bytes are not written.
-        wanted.fill(canary, m + 1, (wanted[0] as number) / 4);
-        check(w, [m, depth], { kind: "stream", m, depth, group, channelStride, taps }, wanted);
-      }),
-      { numRuns: 40 },
+      fc.property(
+        weights,
+        fc.constantFrom<1 | 4>(1, 4),
+        passes,
+        fc.boolean(),
+        fc.constantFrom(100, 49, 1000),
+        ({ m, channels, depth, taps, w }, group, pass, pairs, channelStride) => {
+          const offsetOf = (k: number) => Math.floor(k / taps.length) * channelStride + (taps[k % taps.length] as number);
+          const filters = pairs && m % 2 === 0 ? 2 : 1;
+          const values = filters === 2 ? paired(w, m) : w;
+          const shape: StreamShape = { m, channels, taps, group, filters, pass: Math.min(pass, channels) };
+          const wanted = stream(values, shape, offsetOf);
+          expect(wanted.byteLength).toBe(streamBytes(shape, values));
+          expect(filters === 1 || hasPairedFilters(values, m)).toBe(true);
+          check(values, [m, depth], { kind: "stream", channelStride, ...shape }, wanted);
+        },
+      ),
+      { numRuns: 60 },
     );
   });
 

@@ -1,14 +1,13 @@
 import fc from "fast-check";
 import { describe, test } from "vitest";
-import { f32Spmm, type SpmmChoice, type SpmmProblem } from "../../src/kernels/wasm/f32-spmm.ts";
+import { targets } from "../../src/codegen/target.ts";
+import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../../src/kernels/wasm/f32-spmm.ts";
 import { blank, checkKernel, fuzz } from "./harness.ts";
 import { activated, activations, at, inSpan, noise, outSpan, regions, tapLists } from "./problems.ts";
-import { prune, stream } from "./weights.ts";
+import { paired, prune, stream } from "./weights.ts";
 
 interface Case {
   readonly problem: SpmmProblem;
-  readonly channelStride: number;
-  readonly taps: readonly number[];
   readonly zeros: number;
   readonly emptyRows: readonly number[];
 }
@@ -25,20 +24,24 @@ const cases: fc.Arbitrary<Case> = fc
     residual: fc.boolean(),
     activation: activations,
     zeros: fc.constantFrom(0.5, 0.9, 0, 1),
+    pairs: fc.boolean(),
     emptyRows: fc.uniqueArray(fc.integer({ min: 0, max: 15 }), { maxLength: 4 }),
   })
-  .map(({ m, channels, channelStep, taps, region, outGap, bias, residual, activation, zeros, emptyRows }) => {
-    const depth = channels * taps.length;
-    const problem = { m, nonZeros: m * depth, depth, region, outStride: outSpan(region) + outGap, bias, residual, activation };
-    return { problem, channelStride: inSpan(region) + channelStep, taps, zeros, emptyRows };
+  .map(({ m, channels, channelStep, taps, region, outGap, bias, residual, activation, zeros, pairs, emptyRows }) => {
+    const block = pairs && m % 2 === 0 ? (2 as const) : (1 as const);
+    const planes = { channels, channelStride: inSpan(region) + channelStep, taps };
+    const problem = { m, nonZeros: m * channels * taps.length, ...planes, block, region, outStride: outSpan(region) + outGap, bias, residual, activation };
+    return { problem, zeros, emptyRows };
   });
 
 /** y[m, p] = act(bias[m] + Σ over the non-zeros of row m of weight · x[p + offset] + residual[m, p]) */
-function check({ problem: p, channelStride, taps, zeros, emptyRows }: Case, seed: number, more: (choices: readonly SpmmChoice[]) => readonly SpmmChoice[]): void {
-  const { region } = p;
+function check({ problem: p, zeros, emptyRows }: Case, seed: number, more: (choices: readonly SpmmChoice[]) => readonly SpmmChoice[]): void {
+  const { region, channels, channelStride, taps } = p;
+  const depth = channels * taps.length;
   const offsetOf = (k: number) => Math.floor(k / taps.length) * channelStride + at(taps, k % taps.length);
-  const x = noise(seed, "x", (p.depth / taps.length - 1) * channelStride + Math.max(...taps) + inSpan(region));
-  const w = prune(noise(seed, "w", p.m * p.depth), p.depth, zeros, emptyRows);
+  const x = noise(seed, "x", (channels - 1) * channelStride + Math.max(...taps) + inSpan(region));
+  const pruned = prune(noise(seed, "w", p.m * depth), depth, zeros, emptyRows);
+  const w = p.block === 2 ? paired(pruned, p.m) : pruned;
   const bias = noise(seed, "bias", p.m);
   const outputSize = (p.m - 1) * p.outStride + outSpan(region);
   const residual = noise(seed, "residual", outputSize);
@@ -49,25 +52,28 @@ function check({ problem: p, channelStride, taps, zeros, emptyRows }: Case, seed
         const index = m * p.outStride + row * region.outPitch + column;
         let sum = (p.bias ? at(bias, m) : 0) + (p.residual ? at(residual, index) : 0);
         let magnitude = (p.bias ? Math.abs(at(bias, m)) : 0) + (p.residual ? Math.abs(at(residual, index)) : 0);
-        for (let k = 0; k < p.depth; k++) {
-          const product = at(w, m * p.depth + k) === 0 ? 0 : at(w, m * p.depth + k) * at(x, offsetOf(k) + row * region.inPitch + column);
+        for (let k = 0; k < depth; k++) {
+          const product = at(w, m * depth + k) === 0 ? 0 : at(w, m * depth + k) * at(x, offsetOf(k) + row * region.inPitch + column);
           sum += product;
           magnitude += Math.abs(product);
         }
-        expected.set(index, activated(p.activation, sum, magnitude, p.depth + 2));
+        expected.set(index, activated(p.activation, sum, magnitude, depth + 2));
       }
-  const streams = { 1: stream(w, p.m, p.depth, 1, offsetOf), 4: stream(w, p.m, p.depth, 4, offsetOf) };
+  const streamOf = ({ group, filters, channels: pass }: SpmmChoice) => stream(w, { m: p.m, channels, taps, group, filters, pass }, offsetOf);
+  const choices = Object.values(targets).flatMap((target) => [...f32Spmm.choices(p, target), ...more(f32Spmm.choices(p, target))]);
+  const longest = choices.map(streamOf).reduce((a, b) => (b.length > a.length ? b : a));
   checkKernel({
     template: f32Spmm,
     problem: p,
     operands: {
       x: { data: x },
-      w: { data: streams[4].length > streams[1].length ? streams[4] : streams[1] },
+      w: { data: longest },
       ...(p.bias ? { bias: { data: bias } } : {}),
       ...(p.residual ? { residual: { data: residual } } : {}),
+      scratch: { data: blank(Math.max(...choices.map((c) => spmmScratch(p, c)))), scratch: true },
       y: { data: blank(outputSize) },
     },
-    weights: (choice) => streams[choice.group],
+    weights: streamOf,
     expected,
     more,
   });
@@ -76,6 +82,11 @@ function check({ problem: p, channelStride, taps, zeros, emptyRows }: Case, seed
 describe("f32-spmm", () => {
   test("every choice computes the product, with empty rows, taps anywhere, and gaps between rows and planes", () => {
     fuzz(cases, 16, (c, seed) => check(c, seed, () => []));
+  });
+
+  test("the depth in passes of few channels", () => {
+    const inPasses = (channels: number) => (choice: SpmmChoice, i: number) => ({ ...choice, channels, split: i % 2 === 0 ? ("tiles" as const) : ("filters" as const) });
+    fuzz(cases, 3, (c, seed) => check(c, seed, (choices) => [1, 2, 5].flatMap((channels) => choices.slice(0, 6).map(inPasses(channels)))));
   });
 
   test("either way of sharing the work", () => {

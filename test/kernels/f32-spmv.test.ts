@@ -32,7 +32,12 @@ function check({ zeros, emptyRows, ...rest }: typeof cases extends fc.Arbitrary<
       }
       expected.set(n * p.m + m, activated(p.activation, sum, magnitude, p.k + 1));
     }
-  const operands = { x: { data: x }, w: { data: stream(w, p.m, p.k, 4, (k) => k) }, ...(p.bias ? { bias: { data: bias } } : {}), y: { data: blank(p.rows * p.m) } };
+  const operands = {
+    x: { data: x },
+    w: { data: stream(w, { m: p.m, channels: p.k, taps: [0], group: 4, filters: 1, pass: p.k }, (k) => k) },
+    ...(p.bias ? { bias: { data: bias } } : {}),
+    y: { data: blank(p.rows * p.m) },
+  };
   checkKernel({ template: f32Spmv, problem: p, operands, expected });
 }
 

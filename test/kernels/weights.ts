@@ -1,4 +1,4 @@
-import { spmmHeaderBytes } from "../../src/kernels/wasm/f32-spmm.ts";
+import { type StreamShape, streamHeaderBytes } from "../../src/kernels/weight-stream.ts";
 import { filterTransform } from "../../src/kernels/winograd.ts";
 
 /** [⌈m / filters⌉][depth][filters], the last block with the filters that are left, from row-major [m][depth]. */
@@ -8,22 +8,34 @@ export function packed(w: Float32Array, m: number, depth: number, filters: numbe
   return Float32Array.from(out);
 }
 
-/** The stream of f32-spmm: m + 1 row offsets, then for each row groups of byte offsets and weights; filled up with the last offset and weight 0. */
-export function stream(w: Float32Array, m: number, depth: number, group: number, offsetOf: (k: number) => number): Int32Array {
-  const words: number[] = new Array<number>(spmmHeaderBytes(m) / 4).fill(0);
+/** A weight stream; groups are filled up with the last offset and weight 0. */
+export function stream(w: Float32Array, shape: StreamShape, offsetOf: (k: number) => number): Int32Array {
+  const { m, channels, taps, group, filters, pass } = shape;
+  const depth = channels * taps.length;
+  const words: number[] = new Array<number>(streamHeaderBytes(shape) / 4).fill(0);
   const bits = new Int32Array(w.buffer, w.byteOffset, w.length);
-  for (let row = 0; row < m; row++) {
-    words[row] = words.length * 4;
-    const entries: { offset: number; weight: number }[] = [];
-    for (let k = 0; k < depth; k++) if (w[row * depth + k] !== 0) entries.push({ offset: 4 * offsetOf(k), weight: bits[row * depth + k] as number });
-    while (entries.length % group > 0) entries.push({ offset: entries.at(-1)?.offset as number, weight: 0 });
-    for (let i = 0; i < entries.length; i += group) {
-      const part = entries.slice(i, i + group);
-      words.push(...part.map((x) => x.offset), ...part.map((x) => x.weight));
+  let head = 0;
+  for (let first = 0; first < depth; first += pass * taps.length)
+    for (let row = 0; row < m; row += filters) {
+      words[head++] = words.length * 4;
+      const entries: { offset: number; weights: number[] }[] = [];
+      for (let k = first; k < Math.min(depth, first + pass * taps.length); k++)
+        if (w[row * depth + k] !== 0) entries.push({ offset: 4 * offsetOf(k), weights: Array.from({ length: filters }, (_, f) => bits[(row + f) * depth + k] as number) });
+      while (entries.length % group > 0) entries.push({ offset: entries.at(-1)?.offset as number, weights: new Array<number>(filters).fill(0) });
+      for (let i = 0; i < entries.length; i += group) {
+        const part = entries.slice(i, i + group);
+        words.push(...part.map((x) => x.offset));
+        for (let f = 0; f < filters; f++) words.push(...part.map((x) => x.weights[f] as number));
+      }
     }
-  }
-  words[m] = words.length * 4;
+  words[head] = words.length * 4;
   return Int32Array.from(words);
+}
+
+/** The weight with every second filter zero where the one before is, and 1 where it would be zero though that one is not. */
+export function paired(w: Float32Array, m: number): Float32Array {
+  const depth = w.length / m;
+  return w.map((value, i) => (Math.floor(i / depth) % 2 === 0 ? value : w[i - depth] === 0 ? 0 : value === 0 ? 1 : value));
 }
 
 /** Sets elements to zero: a share `zeros` of all, and every row whose number is in `emptyRows`. */

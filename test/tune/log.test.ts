@@ -78,7 +78,10 @@ describe("the text of a problem", () => {
   const problem = {
     m: 8,
     nonZeros: 1234,
-    depth: 99,
+    channels: 99,
+    channelStride: 64,
+    taps: [0],
+    block: 1,
     region: { h: 1, w: 64, inPitch: 0, outPitch: 0 },
     outStride: 64,
     bias: true,
