@@ -29,7 +29,16 @@ export interface Target {
 }
 
 const x64 = { backend: "wasm", vectorRegisters: 15, l1Bytes: 32768, pairs: false, splatFoldsAddress: true, maxFoldedOffset: 2 ** 31 - 1, pseudoMinMax: true } as const;
-const arm64 = { backend: "wasm", vectorRegisters: 29, l1Bytes: 32768, loadsFirst: false, pairs: false, splatFoldsAddress: false, maxFoldedOffset: 65520, pseudoMinMax: false } as const;
+const arm64 = {
+  backend: "wasm",
+  vectorRegisters: 29,
+  l1Bytes: 32768,
+  loadsFirst: false,
+  pairs: false,
+  splatFoldsAddress: false,
+  maxFoldedOffset: 65520,
+  pseudoMinMax: false,
+} as const;
 
 export const targets: Readonly<Record<TargetName, Target>> = {
   "wasm-x64-relaxed": { name: "wasm-x64-relaxed", fma: true, loadsFirst: false, ...x64 },
