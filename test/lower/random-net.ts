@@ -110,8 +110,9 @@ function addLayer(b: TestGraph, spec: Exclude<Layer, { kind: "output" }>, x: Val
     }
     case "pool": {
       const { max, ceilMode, countIncludePad, window: attrs } = spec;
-      // ONNX wants padding smaller than the kernel.
-      const pads = attrs.pads.map((p, i) => Math.min(p, (attrs.kernel[i % 2] as number) - 1));
+      // ONNX wants padding smaller than the kernel. Windows with gaps could see padding alone, whose greatest is −∞: then zeros of weights would not be neutral.
+      const dilated = max && attrs.dilations.some((d) => d > 1);
+      const pads = attrs.pads.map((p, i) => (dilated ? 0 : Math.min(p, (attrs.kernel[i % 2] as number) - 1)));
       if (output("Pool", [h, w], attrs.kernel, { ...attrs, pads }, ceilMode) === undefined) return undefined;
       return b.add(max ? "MaxPool" : "AveragePool", [x], { ...attrs, pads, ceilMode, ...(max ? {} : { countIncludePad }) });
     }
