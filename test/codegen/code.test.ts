@@ -86,6 +86,7 @@ const samples = {
     ...pairs(v128, ["and", "andnot", "or", "xor"], u, v),
     ["bitselect", v128.bitselect(u, v, w)],
     ["shuffle", v128.shuffle(u, v, [0, 2, 5, 7])],
+    ["shuffleBytes", v128.shuffleBytes(u, v, [0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 31])],
   ],
   i32x4: [
     ["splat", i32x4.splat(p)],
@@ -101,6 +102,7 @@ const samples = {
     ...pairs(f32x4, ["add", "sub", "mul", "div", "min", "max", "pmin", "pmax", "eq", "ne", "lt", "gt", "le", "ge"], u, v),
     ...singles(f32x4, ["abs", "neg", "sqrt", "ceil", "floor", "trunc", "nearest", "convertI32x4"], u),
     ["relaxedMadd", f32x4.relaxedMadd(u, v, w)],
+    ["relaxedNmadd", f32x4.relaxedNmadd(u, v, w)],
   ],
 } satisfies Record<string, readonly (readonly [string, Code])[]>;
 
