@@ -72,7 +72,12 @@ async function main(): Promise<number> {
   return wrong.length === 0 ? 0 : 1;
 }
 
-process.on("SIGINT", () => process.exit(130));
+for (const [signal, code] of [
+  ["SIGHUP", 129],
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)
+  process.on(signal, () => process.exit(code));
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {

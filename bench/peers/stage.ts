@@ -115,7 +115,9 @@ const chromiumArguments = ["--no-sandbox", "--disable-background-networking", "-
 
 /** A browser of its own with one page, in which the contender runs in a dedicated worker. */
 export async function openChromiumStage(name: string, origin: string): Promise<Stage> {
-  const server: BrowserServer = await chromium.launchServer({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", headless: true, args: chromiumArguments });
+  const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+  const ours = { handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false };
+  const server: BrowserServer = await chromium.launchServer({ executablePath, headless: true, args: chromiumArguments, ...ours });
   const browser = await chromium.connect(server.wsEndpoint());
   const page = await browser.newPage();
   page.on("pageerror", (error) => void process.stderr.write(`${name}: ${error.message}\n`));
