@@ -8,7 +8,7 @@ import type { Priced } from "../kernels/costs.ts";
 import { type KernelTemplate, withoutSharedLoads } from "../kernels/kernel.ts";
 import { type NestDim, sortDims } from "../kernels/nest.ts";
 import { f32FromBytes } from "../kernels/wasm/f32-from-bytes.ts";
-import { x32Copy } from "../kernels/wasm/x32-copy.ts";
+import { type CopyProblem, x32Copy } from "../kernels/wasm/x32-copy.ts";
 import { x32Fill } from "../kernels/wasm/x32-fill.ts";
 import type { Buffer, KernelCall, Place, PrepareSpec, PrepareTask, StoredConstant } from "./kernel-graph.ts";
 import { batchInnermost, compactPlanes, isSplit, type Layout, linear, samePlaces } from "./layout.ts";
@@ -256,13 +256,18 @@ export class LoweringContext {
 
   /** Copies a tensor between two affine layouts, or into the phases of a split one. */
   copyInto(shape: readonly number[], from: Placed, to: Placed, joins = true): void {
-    if (elementCount(shape) === 0) return;
-    for (const part of isSplit(to.layout) ? phasesOf(shape, to.layout) : [whole(shape)]) {
-      const dims = part.shape.map((size, i): NestDim => ({ size, strides: [(from.layout.strides[i] as number) * (part.steps[i] as number), to.layout.strides[i] as number] }));
-      const offset = from.offset + part.first.reduce((sum, at, i) => sum + at * (from.layout.strides[i] as number), 0);
-      const target = { buffer: to.buffer, offset: to.offset + part.offset };
-      if (elementCount(part.shape) > 0) this.call(x32Copy, { dims: sortDims(dims) }, [{ buffer: from.buffer, offset }, target], { joins });
+    for (const { problem, fromOffset, toOffset } of copiesOf(shape, from.layout, to.layout)) {
+      const places = [
+        { buffer: from.buffer, offset: from.offset + fromOffset },
+        { buffer: to.buffer, offset: to.offset + toOffset },
+      ];
+      this.call(x32Copy, problem, places, { joins });
     }
+  }
+
+  /** What `copyInto` would cost. */
+  copyCost(shape: readonly number[], from: Layout, to: Layout): number {
+    return copiesOf(shape, from, to).reduce((sum, { problem }) => sum + (this.best(x32Copy, problem)?.cost ?? 0), 0);
   }
 
   /** Fills what lies around the planes of a padded value with the padding's value. */
@@ -272,6 +277,18 @@ export class LoweringContext {
     const problem = { planes, planeStride: layout.strides[1] as number, runs: paddingRuns(shape, layout), value: layout.padding.value };
     this.call(x32Fill, problem, [{ buffer, offset: 0 }], { joins: true });
   }
+}
+
+/** The copies that bring a tensor from one layout to another, and where in the buffers each begins. */
+function copiesOf(shape: readonly number[], from: Layout, to: Layout): { readonly problem: CopyProblem; readonly fromOffset: number; readonly toOffset: number }[] {
+  if (elementCount(shape) === 0) return [];
+  return (isSplit(to) ? phasesOf(shape, to) : [whole(shape)])
+    .filter((part) => elementCount(part.shape) > 0)
+    .map((part) => {
+      const dims = part.shape.map((size, i): NestDim => ({ size, strides: [(from.strides[i] as number) * (part.steps[i] as number), to.strides[i] as number] }));
+      const fromOffset = part.first.reduce((sum, at, i) => sum + at * (from.strides[i] as number), 0);
+      return { problem: { dims: sortDims(dims) }, fromOffset, toOffset: part.offset };
+    });
 }
 
 function encode(name: string, data: TensorData): Pick<StoredConstant, "dtype" | "bytes" | "encoding"> {

@@ -9,7 +9,7 @@ import { f32Winograd, type WinogradChoice, type WinogradProblem, winogradScratch
 import { hasPairedFilters, streamBytes } from "../kernels/weight-stream.ts";
 import { winogradPoints } from "../kernels/winograd.ts";
 import type { LoweringContext, Placed } from "./context.ts";
-import { type ConvProblem, finishConv } from "./conv-problem.ts";
+import { type ConvProblem, finishConv, finishCost } from "./conv-problem.ts";
 import { groupOf, nonZerosOf, packNow } from "./filters.ts";
 import type { Place } from "./kernel-graph.ts";
 import { type Layout, linear, roundUp, samePlaces, withoutPadding } from "./layout.ts";
@@ -174,8 +174,7 @@ function choosePlan(ctx: LoweringContext, conv: ConvProblem, { input, windowed, 
     if (gemm !== undefined) plans.push({ output, walk, junk, choice: { gemm: gemm.choice }, cost: gemm.cost * times + extraCost });
     if (spmm !== undefined) plans.push({ output, walk, junk, choice: { spmm: spmm.choice }, cost: spmm.cost * times + extraCost });
   };
-  const copyCycles = batches * m * oh * w * 0.9 + 400;
-  const later = samePlaces(compact, preferred, y.type.shape) ? 0 : copyCycles;
+  const later = samePlaces(compact, preferred, y.type.shape) ? 0 : ctx.copyCost(y.type.shape, compact, preferred);
   const rows = (output: Layout): Region => ({ h: oh, w, inPitch, outPitch: output.strides[2] as number });
   add(preferred, rows(preferred), false, conv.residual === undefined ? 0 : later);
   add(compact, rows(compact), false, later);
@@ -187,7 +186,7 @@ function choosePlan(ctx: LoweringContext, conv: ConvProblem, { input, windowed, 
   if (lanes === 1 && (ctx.options.layout || plans.length === 0)) {
     const flat = roundUp((oh - 1) * inPitch + ow, 4);
     const junk: Layout = { lanes: 1, strides: [m * flat, flat, inPitch, 1], base: 0, size: n * m * flat };
-    add(junk, { h: 1, w: flat, inPitch: 0, outPitch: 0 }, true, copyCycles * (conv.residual === undefined ? 1 : 1.3));
+    add(junk, { h: 1, w: flat, inPitch: 0, outPitch: 0 }, true, finishCost(ctx, conv, junk));
   }
   const best = plans.reduce((a: Plan | undefined, b) => (a === undefined || b.cost < a.cost ? b : a), undefined);
   invariant(best !== undefined, `no kernel fits the convolution ${ctx.node}`);

@@ -30,11 +30,14 @@ export function alongAxis(placed: Place, shape: readonly number[], axis: number)
 
 /** y[i…] = expr(inputs[i…]) over a shape. */
 export function mapStrided(ctx: LoweringContext, shape: readonly number[], expr: Expr, inputs: readonly Strided[], output: Strided, domain: ElementType = "f32"): void {
+  ctx.call(f32Map, mapProblem(shape, expr, inputs, output, domain), [...inputs.map((s) => s.place), output.place]);
+}
+
+type Walked = Omit<Strided, "place">;
+
+export function mapProblem(shape: readonly number[], expr: Expr, inputs: readonly Walked[], output: Walked, domain: ElementType = "f32"): MapProblem {
   const dims = shape.map((size, i): NestDim => ({ size, strides: [...inputs, output].map((s) => s.strides[i] as number) }));
-  ctx.call(f32Map, { dims: sortDims(dims), expr, inputs: inputs.map((s) => (s.type ?? "f32") as ElementType), output: output.type ?? "f32", domain }, [
-    ...inputs.map((s) => s.place),
-    output.place,
-  ]);
+  return { dims: sortDims(dims), expr, inputs: inputs.map((s) => (s.type ?? "f32") as ElementType), output: output.type ?? "f32", domain };
 }
 
 /** y = after(reduce over axes of before(inputs)); the output's strides along the axes are 0. */

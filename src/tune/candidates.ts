@@ -33,6 +33,8 @@ export const taskKey = <P, C>(template: KernelTemplate<P, C>, problem: P): strin
 /** Ranks the choices for a problem, best guess first. */
 export type Ranking = (template: KernelTemplate, problem: unknown, target: Target) => readonly unknown[];
 
+const leastShare = 0.003;
+
 /** By the kernel's cost model. */
 export const rankByModel: Ranking = (template, problem, target) =>
   template
@@ -41,7 +43,10 @@ export const rankByModel: Ranking = (template, problem, target) =>
     .sort((a, b) => a.cost - b.cost)
     .map(({ choice }) => choice);
 
-/** The problems of the calls that lowering chooses by these costs, the most expensive ones first. Problems with one choice only are left out. */
+/**
+ * The problems of the calls that lowering chooses by these costs, the most expensive ones first. Of problems with one choice only, whose times tell where copies
+ * are worth it, those that take next to nothing of the net's time are left out.
+ */
 export function tasksOf(graph: Graph, target: Target, costs: Costs, count: (space: number) => number, rank: Ranking): Task[] {
   const tasks = new Map<string, Task>();
   for (const { template, problem, repeat } of lower(graph, target, { costs }).calls) {
@@ -53,9 +58,11 @@ export function tasksOf(graph: Graph, target: Target, costs: Costs, count: (spac
       continue;
     }
     const ranked = rank(template, problem, target);
-    if (ranked.length > 1) tasks.set(key, { template, problem, key, space: ranked.length, weight, choices: ranked.slice(0, count(ranked.length)) });
+    tasks.set(key, { template, problem, key, space: ranked.length, weight, choices: ranked.slice(0, count(ranked.length)) });
   }
-  return [...tasks.values()].sort((a, b) => b.weight - a.weight);
+  const list = [...tasks.values()];
+  const total = list.reduce((sum, task) => sum + task.weight, 0);
+  return list.filter((task) => task.space > 1 || task.weight >= leastShare * total).sort((a, b) => b.weight - a.weight);
 }
 
 /**

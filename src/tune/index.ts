@@ -3,7 +3,7 @@ import type { Graph } from "../ir/graph.ts";
 import { legalize } from "../lower/legalize.ts";
 import { optimize, passesFor } from "../passes/index.ts";
 import { type Candidate, candidatesOf, type Ranking, rankByModel, type Task, tasksOf } from "./candidates.ts";
-import { emptyLog, mergeLogs, type TuningLog, type TuningRecord } from "./log.ts";
+import { emptyLog, mergeLogs, type Timing, type TuningLog, type TuningRecord } from "./log.ts";
 import { measuredCosts } from "./measured-costs.ts";
 import type { Measurer } from "./measurer.ts";
 
@@ -28,7 +28,6 @@ export interface TuneProgress {
   /** Problems measured so far, and those known so far to be measured. */
   readonly done: number;
   readonly total: number;
-  readonly kernel: string;
 }
 
 export interface TuneResult {
@@ -45,8 +44,11 @@ export const fewCandidates = (space: number): number => Math.min(space, Math.max
 /** What is not measured looks so much cheaper to the search, so that lowering's other plans get their turn if they come near. */
 const optimism = 0.85;
 
-/** Rounds of the first heat, in which all candidates run, and of the final, in which those that came near the best do. */
-const heats = { first: 4, final: 12, near: 1.1 } as const;
+/** Rounds of the first heat, in which all candidates run, and of the final, in which those run that came near the best of their problem. */
+const heats = { first: 8, final: 24, near: 1.15 } as const;
+
+/** What the operands of all candidates that are measured at once may take, and how many problems these are at most. */
+const batch = { bytes: 2 ** 28, tasks: 16 } as const;
 
 /**
  * Measures what a net's kernels may choose from: lowers it, measures the best-ranked choices of every problem, and lowers again with the times known, until
@@ -56,6 +58,7 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
   const { target, measurer, budgetSeconds = Number.POSITIVE_INFINITY, signal, rank = rankByModel } = options;
   const graph = legalize(optimize(source, { passes: passesFor(source) }));
   const deadline = performance.now() + 1000 * budgetSeconds;
+  const stopped = () => signal?.aborted === true || performance.now() > deadline;
   const measured: TuningRecord[] = [];
   const failed = new Set<string>();
   let log = options.log ?? emptyLog;
@@ -65,33 +68,61 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
     const costs = measuredCosts(own, { optimism });
     const tasks = tasksOf(graph, target, costs, options.candidates ?? fewCandidates, rank).filter((t) => !known.has(t.key) && !failed.has(t.key));
     if (tasks.length === 0) return { log, measured, complete: true };
-    for (const [task, candidates] of candidatesOf(graph, target, costs, tasks)) {
-      if (signal?.aborted === true || performance.now() > deadline) return { log, measured, complete: false };
-      options.onProgress?.({ done: measured.length, total: measured.length + tasks.length - tasks.indexOf(task), kernel: task.template.name });
-      const record = await measureTask(task, candidates, measurer);
-      if (record === undefined) {
-        failed.add(task.key);
-        continue;
+    const total = measured.length + tasks.length;
+    for (const rivals of batches(candidatesOf(graph, target, costs, tasks))) {
+      if (stopped()) return { log, measured, complete: false };
+      options.onProgress?.({ done: measured.length, total });
+      for (const [task, times] of await race(rivals, measurer, stopped)) {
+        if (times.length === 0) {
+          failed.add(task.key);
+          continue;
+        }
+        const problem = task.key.slice(task.template.name.length + 1);
+        const record: TuningRecord = { kernel: task.template.name, problem, target: target.name, engine: measurer.engine, space: task.space, times };
+        measured.push(record);
+        log = mergeLogs(log, { records: [record] });
+        await options.onRecord?.(record);
       }
-      measured.push(record);
-      log = mergeLogs(log, { records: [record] });
-      await options.onRecord?.(record);
     }
   }
 }
 
-async function measureTask(task: Task, candidates: readonly Candidate[], measurer: Measurer): Promise<TuningRecord | undefined> {
-  const first = await measurer.measure(candidates, heats.first);
-  const bound = heats.near * Math.min(...first);
-  const near = candidates.filter((_, i) => (first[i] as number) <= bound);
-  const final = near.length > 1 ? await measurer.measure(near, heats.final) : [];
-  const times = candidates
-    .map((c, i) => ({ choice: c.choice, ns: Math.round(Math.min(first[i] as number, final[near.indexOf(c)] ?? Number.POSITIVE_INFINITY)) }))
-    .filter(({ ns }) => ns > 0 && ns < Number.POSITIVE_INFINITY)
-    .sort((a, b) => a.ns - b.ns);
-  if (times.length === 0) return undefined;
-  const problem = task.key.slice(task.template.name.length + 1);
-  return { kernel: task.template.name, problem, target: candidates[0]?.target.name as TuningRecord["target"], engine: measurer.engine, space: task.space, times };
+type Rivals = ReadonlyMap<Task, readonly Candidate[]>;
+
+/** Splits up what is to be measured, in the same order. */
+function batches(rivals: Rivals): Rivals[] {
+  const list: Map<Task, readonly Candidate[]>[] = [];
+  let left = { bytes: 0, tasks: 0 };
+  for (const [task, candidates] of rivals) {
+    const bytes = candidates.reduce((sum, c) => sum + c.call.operands.reduce((n, place) => n + place.buffer.bytes, 0), 0);
+    if (left.tasks === 0 || left.bytes < bytes) {
+      list.push(new Map());
+      left = batch;
+    }
+    list.at(-1)?.set(task, candidates);
+    left = { bytes: left.bytes - bytes, tasks: left.tasks - 1 };
+  }
+  return list;
+}
+
+/** The times of each task's candidates, the fastest first: a heat of all of them, then a final of those that came near the best of their task. */
+async function race(rivals: Rivals, measurer: Measurer, stopped: () => boolean): Promise<Map<Task, Timing[]>> {
+  const least = new Map<Candidate, number>();
+  const run = async (candidates: readonly Candidate[], rounds: number) => {
+    const ns = await measurer.measure(candidates, rounds);
+    candidates.forEach((c, i) => least.set(c, Math.min(Math.round(ns[i] as number), least.get(c) ?? Number.POSITIVE_INFINITY)));
+  };
+  const timeOf = (c: Candidate) => least.get(c) as number;
+  await run([...rivals.values()].flat(), heats.first);
+  const near = [...rivals.values()].flatMap((candidates) => candidates.filter((c) => timeOf(c) <= heats.near * Math.min(...candidates.map(timeOf))));
+  const finalists = near.filter((c) => Number.isFinite(timeOf(c)));
+  for (let rounds = 0; rounds < heats.final && !stopped(); rounds += heats.first) await run(finalists, heats.first);
+  const timings = (candidates: readonly Candidate[]): Timing[] =>
+    candidates
+      .map((c) => ({ choice: c.choice, ns: timeOf(c) }))
+      .filter(({ ns }) => ns > 0 && Number.isFinite(ns))
+      .sort((a, b) => a.ns - b.ns);
+  return new Map([...rivals].map(([task, candidates]) => [task, timings(candidates)]));
 }
 
 export { type Candidate, rankByModel } from "./candidates.ts";

@@ -23,7 +23,8 @@ interface Loaded {
 
 /**
  * Runs candidates on the engine that runs this code, in Node, in a page or in a worker: each in a module of its own, with the net's weights and random
- * activations. Candidates take turns in short slices; the least time of a candidate's slices counts.
+ * activations. In each round all candidates take turns, first a call that brings their data back into the caches, then a short slice of calls; the least time
+ * of a candidate's slices counts. So rounds lie far apart, and a disturbance spoils one of many.
  */
 export function createWasmMeasurer({ engine = engineFingerprint(), warmupMs = 12 }: WasmMeasurerOptions = {}): Measurer {
   const loaded = new WeakMap<Candidate, Loaded | undefined>();
@@ -33,11 +34,15 @@ export function createWasmMeasurer({ engine = engineFingerprint(), warmupMs = 12
     async measure(candidates, rounds) {
       for (const candidate of candidates) if (!loaded.has(candidate)) loaded.set(candidate, await load(candidate, warmupMs, sliceMs));
       const least = candidates.map(() => Number.POSITIVE_INFINITY);
-      for (let round = 0; round < rounds; round++)
+      for (let round = 0; round < rounds; round++) {
         candidates.forEach((candidate, i) => {
           const kernel = loaded.get(candidate);
-          if (kernel !== undefined) least[i] = Math.min(least[i] as number, slice(kernel.run, kernel.calls));
+          if (kernel === undefined) return;
+          kernel.run();
+          least[i] = Math.min(least[i] as number, slice(kernel.run, kernel.calls));
         });
+        await pause();
+      }
       return least.map((ms) => ms * 1e6);
     },
   };
@@ -106,9 +111,11 @@ async function instantiate({ target, call, prepare }: Candidate): Promise<() => 
   return () => kernel(...args);
 }
 
-/** Numbers in −0.5…0.5 that look random. */
+/** Numbers in −0.5…0.5 that look random, with a period. */
 function fillRandom(floats: Float32Array): void {
-  for (let i = 0; i < floats.length; i++) floats[i] = ((Math.imul(i, 0x9e3779b1) >> 8) & 0xffff) / 65536 - 0.5;
+  const period = Math.min(floats.length, 12289);
+  for (let i = 0; i < period; i++) floats[i] = ((Math.imul(i, 0x9e3779b1) >> 8) & 0xffff) / 65536 - 0.5;
+  for (let filled = period; filled < floats.length; filled *= 2) floats.copyWithin(filled, 0, Math.min(filled, floats.length - filled));
 }
 
 /** Milliseconds between two readings of the clock that differ: pages see a coarse one. */

@@ -44,7 +44,7 @@ export const command: Command = {
       log,
       budgetSeconds,
       signal,
-      onProgress: ({ done, total, kernel }) => progress.update(done, total, kernel),
+      onProgress: ({ done, total }) => progress.update(done, total, "problems"),
       onRecord: (record) => appendLine(file, formatRecord(record)),
     });
     const seconds = (performance.now() - started) / 1000;
