@@ -1,10 +1,6 @@
-import { abi } from "../artifact/control.ts";
-import { i32Params, ModuleBuilder } from "../codegen/wasm/module.ts";
-import { emitPrepare } from "../generate/prepare.ts";
-import { emitKernel } from "../kernels/emit.ts";
-import { planMemory } from "../lower/plan-memory.ts";
 import type { Candidate } from "./candidates.ts";
 import { engineFingerprint } from "./engine.ts";
+import { loadCandidates } from "./load-candidates.ts";
 import type { Measurer } from "./measurer.ts";
 
 export interface WasmMeasurerOptions {
@@ -22,8 +18,7 @@ interface Loaded {
 }
 
 /**
- * Runs candidates on the engine that runs this code, in Node, in a page or in a worker: each in a module of its own, with the net's weights and random
- * activations. In each round all candidates take turns, first a call that brings their data back into the caches, then a short slice of calls; the least time
+ * Runs candidates on the engine that runs this code, in Node, in a page or in a worker, with the net's weights and random activations. In each round all candidates take turns, first a call that brings their data back into the caches, then a short slice of calls; the least time
  * of a candidate's slices counts. So rounds lie far apart, and a disturbance spoils one of many.
  */
 export function createWasmMeasurer({ engine = engineFingerprint(), warmupMs = 12 }: WasmMeasurerOptions = {}): Measurer {
@@ -32,7 +27,9 @@ export function createWasmMeasurer({ engine = engineFingerprint(), warmupMs = 12
   return {
     engine,
     async measure(candidates, rounds) {
-      for (const candidate of candidates) if (!loaded.has(candidate)) loaded.set(candidate, await load(candidate, warmupMs, sliceMs));
+      const fresh = candidates.filter((c) => !loaded.has(c));
+      const runs = fresh.length === 0 ? [] : await loadCandidates(fresh);
+      for (const [i, run] of runs.entries()) loaded.set(fresh[i] as Candidate, await warmUp(run, warmupMs, sliceMs));
       const least = candidates.map(() => Number.POSITIVE_INFINITY);
       for (let round = 0; round < rounds; round++) {
         candidates.forEach((candidate, i) => {
@@ -55,8 +52,7 @@ function slice(run: () => void, calls: number): number {
   return (performance.now() - start) / calls;
 }
 
-async function load(candidate: Candidate, warmupMs: number, sliceMs: number): Promise<Loaded | undefined> {
-  const run = await instantiate(candidate);
+async function warmUp(run: () => void, warmupMs: number, sliceMs: number): Promise<Loaded | undefined> {
   try {
     run();
   } catch (error) {
@@ -79,44 +75,6 @@ async function load(candidate: Candidate, warmupMs: number, sliceMs: number): Pr
 
 /** Lets the engine's compiler threads and the page have their turn. */
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
-
-/** A module of one kernel, and its operands in a memory of their own. */
-async function instantiate({ target, call, prepare }: Candidate): Promise<() => void> {
-  const { template, problem, choice, operands } = call;
-  const residents = [...new Set(prepare.map((p) => p.to))];
-  const memory = planMemory([call], [], [], prepare, residents);
-  const builder = new ModuleBuilder();
-  builder.export("kernel", emitKernel(builder, target, template, problem, choice));
-  prepare.forEach(({ constant, spec }, i) => {
-    builder.export(
-      `prepare${i}`,
-      builder.function(i32Params(2), (fn) => emitPrepare(fn, constant, spec, fn.param(0), fn.param(1))),
-    );
-  });
-  const pages = Math.ceil(memory.bytes / 65536);
-  const { bytes, sharedFlagOffset } = builder.finish({ import: abi.memory, pages });
-  const code = Uint8Array.from(bytes);
-  code[sharedFlagOffset] = 1;
-  const wasm = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  const { instance } = await WebAssembly.instantiate(code, { [abi.memory[0]]: { [abi.memory[1]]: wasm } });
-  const exports = instance.exports as Readonly<Record<string, (...args: number[]) => void>>;
-  prepare.forEach(({ constant, to }, i) => {
-    new Uint8Array(wasm.buffer).set(constant.bytes, memory.staging);
-    exports[`prepare${i}`]?.(memory.staging, memory.addresses.get(to) as number);
-  });
-  fillRandom(new Float32Array(wasm.buffer, memory.staging, Math.floor((wasm.buffer.byteLength - memory.staging) / 4)));
-  const addresses = operands.map(({ buffer, offset }) => (memory.addresses.get(buffer) as number) + 4 * offset);
-  const args = [...addresses, 0, template.items(problem, choice)];
-  const kernel = exports.kernel as (...args: number[]) => void;
-  return () => kernel(...args);
-}
-
-/** Numbers in −0.5…0.5 that look random, with a period. */
-function fillRandom(floats: Float32Array): void {
-  const period = Math.min(floats.length, 12289);
-  for (let i = 0; i < period; i++) floats[i] = ((Math.imul(i, 0x9e3779b1) >> 8) & 0xffff) / 65536 - 0.5;
-  for (let filled = period; filled < floats.length; filled *= 2) floats.copyWithin(filled, 0, Math.min(filled, floats.length - filled));
-}
 
 /** Milliseconds between two readings of the clock that differ: pages see a coarse one. */
 function clockResolution(): number {

@@ -1,0 +1,96 @@
+import { abi, control } from "../artifact/control.ts";
+import { i32Params, ModuleBuilder } from "../codegen/wasm/module.ts";
+import { emitPrepare } from "../generate/prepare.ts";
+import { emitKernel } from "../kernels/emit.ts";
+import type { Buffer, PrepareTask } from "../lower/kernel-graph.ts";
+import { roundUp } from "../lower/layout.ts";
+import type { Candidate } from "./candidates.ts";
+
+const alignment = 64;
+/** Kernels may read this much before and behind a buffer. */
+const slack = 256;
+
+/**
+ * One module of all candidates' kernels, and one memory: every candidate's activations lie at its beginning, one candidate's over the others', as those of a
+ * net's layers do, and behind them the weights of all. So candidates differ in nothing but their code: with a memory for each, the pages that the system gave
+ * it made some of them three times slower than others. Gives for each candidate one call of its kernel.
+ */
+export async function loadCandidates(candidates: readonly Candidate[]): Promise<(() => void)[]> {
+  const start = roundUp(control.bytes + slack, alignment);
+  const places = candidates.map((candidate) => activationPlaces(candidate, start));
+  const staged = Math.max(0, ...candidates.flatMap((c) => c.prepare.map((p) => p.constant.bytes.byteLength)));
+  let end = roundUp(Math.max(start + staged, ...places.map((p) => p.end)) + slack, alignment);
+  const builder = new ModuleBuilder();
+  const weights = new Map<string, { readonly task: PrepareTask; readonly address: number }>();
+  candidates.forEach(({ target, call, prepare }, i) => {
+    builder.export(`kernel${i}`, emitKernel(builder, target, call.template, call.problem, call.choice));
+    for (const task of prepare) {
+      const key = `${idOf(task.constant.bytes)} ${JSON.stringify(task.spec)}`;
+      let known = weights.get(key);
+      if (known === undefined) {
+        known = { task, address: end };
+        weights.set(key, known);
+        end = roundUp(end + task.to.bytes, alignment);
+        builder.export(
+          key,
+          builder.function(i32Params(2), (fn) => emitPrepare(fn, task.constant, task.spec, fn.param(0), fn.param(1))),
+        );
+      }
+      places[i]?.addresses.set(task.to, known.address);
+    }
+  });
+  const { memory, exports } = await instantiate(builder, end + slack);
+  for (const [key, { task, address }] of weights) {
+    new Uint8Array(memory.buffer).set(task.constant.bytes, start);
+    exports[key]?.(start, address);
+  }
+  fillRandom(new Float32Array(memory.buffer, start, (Math.max(...places.map((p) => p.end)) - start) / 4));
+  return candidates.map(({ call }, i) => {
+    const addresses = call.operands.map(({ buffer, offset }) => (places[i]?.addresses.get(buffer) as number) + 4 * offset);
+    const args = [...addresses, 0, call.template.items(call.problem, call.choice)];
+    const kernel = exports[`kernel${i}`] as (...args: number[]) => void;
+    return () => kernel(...args);
+  });
+}
+
+/** Places of the operands that are not prepared, one after another. */
+function activationPlaces({ call, prepare }: Candidate, start: number): { readonly addresses: Map<Buffer, number>; readonly end: number } {
+  const weights = new Set(prepare.map((p) => p.to));
+  const addresses = new Map<Buffer, number>();
+  let end = start;
+  for (const { buffer } of call.operands) {
+    if (weights.has(buffer) || addresses.has(buffer)) continue;
+    addresses.set(buffer, end);
+    end = roundUp(end + buffer.bytes, alignment);
+  }
+  return { addresses, end };
+}
+
+async function instantiate(builder: ModuleBuilder, bytes: number) {
+  const pages = Math.ceil(bytes / 65536);
+  const module = builder.finish({ import: abi.memory, pages });
+  const code = Uint8Array.from(module.bytes);
+  code[module.sharedFlagOffset] = 1;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  const { instance } = await WebAssembly.instantiate(code, { [abi.memory[0]]: { [abi.memory[1]]: memory } });
+  return { memory, exports: instance.exports as Readonly<Record<string, (...args: number[]) => void>> };
+}
+
+const ids = new WeakMap<Uint8Array, number>();
+let count = 0;
+
+function idOf(bytes: Uint8Array): number {
+  let id = ids.get(bytes);
+  if (id === undefined) {
+    id = count++;
+    ids.set(bytes, id);
+  }
+  return id;
+}
+
+/** Numbers in −0.5…0.5 that look random, with a period. */
+function fillRandom(floats: Float32Array): void {
+  const period = Math.min(floats.length, 12289);
+  for (let i = 0; i < period; i++) floats[i] = ((Math.imul(i, 0x9e3779b1) >> 8) & 0xffff) / 65536 - 0.5;
+  for (let filled = period; filled < floats.length; filled *= 2) floats.copyWithin(filled, 0, Math.min(filled, floats.length - filled));
+}
