@@ -1,15 +1,15 @@
-import { abi } from "../artifact/control.ts";
+import { abi, control } from "../artifact/control.ts";
 import type { ModuleRecord } from "../artifact/manifest.ts";
-import { i32 } from "../codegen/wasm/code.ts";
+import { type I32, i32 } from "../codegen/wasm/code.ts";
 import type { FunctionBuilder, FunctionRef, Local } from "../codegen/wasm/function.ts";
 import { i32Params, ModuleBuilder } from "../codegen/wasm/module.ts";
 import { CadnnError, invariant } from "../errors.ts";
 import { canonicalText } from "../kernels/costs.ts";
 import { emitKernel } from "../kernels/emit.ts";
 import type { KernelCall, KernelGraph, Place, StoredConstant } from "../lower/kernel-graph.ts";
-import { emitBarrier } from "./barrier.ts";
 import { placeBarriers } from "./barriers.ts";
 import { emitPrepare } from "./prepare.ts";
+import { emitAwait, emitReport, emitTake, recordOf } from "./share.ts";
 
 /** One module and how to drive it; offsets into an artifact's sections come when it is packed. */
 export interface Executable {
@@ -36,9 +36,7 @@ export function generate(graph: KernelGraph): Executable {
     return start + offset * 4;
   };
   emitPrepareExport(builder, graph, address);
-  const barrier = emitBarrier(builder);
-  const steps = emitSteps(builder, graph, address);
-  emitRun(builder, graph, steps, barrier);
+  emitRun(builder, graph, emitSteps(builder, graph, address));
   const { bytes, sharedFlagOffset } = builder.finish({ import: abi.memory, pages });
   return {
     module: bytes,
@@ -76,35 +74,47 @@ function emitPrepareExport(builder: ModuleBuilder, graph: KernelGraph, address: 
   builder.export(abi.prepare, prepare);
 }
 
-/** For each call a function body part: this thread's share of the items. Equal kernels are one function. */
-function emitSteps(builder: ModuleBuilder, graph: KernelGraph, address: (place: Place) => number): ((fn: FunctionBuilder, thread: Local<"i32">, threads: Local<"i32">) => void)[] {
+/** One kernel call, as code that does a range of its items. */
+interface Step {
+  /** What threads take of it, each of `grain` items: enough work to be worth the taking. */
+  readonly units: number;
+  readonly grain: number;
+  readonly items: number;
+  emit(fn: FunctionBuilder, begin: I32, end: I32): void;
+}
+
+/** Estimated cycles of a unit, a microsecond or so: taking one costs a tenth of it. */
+const unitCycles = 4000;
+
+/** Equal kernels are one function. */
+function emitSteps(builder: ModuleBuilder, graph: KernelGraph, address: (place: Place) => number): Step[] {
   const kernels = new Map<string, FunctionRef>();
   return graph.calls.map((call) => {
     const kernel = kernelFunction(builder, kernels, graph, call);
     const items = call.template.items(call.problem, call.choice);
-    return (fn, thread, threads) => {
-      const begin = shareStart(fn, items, thread, threads);
-      const end = shareStart(fn, items, i32.add(thread, i32.const(1)) as never, threads);
-      const addresses = call.operands.map((place) => i32.const(address(place)));
-      const { repeat } = call;
-      if (repeat === undefined) return fn.call(kernel, [...addresses, begin, end]);
-      const moving = addresses.map((a) => fn.let(a));
-      const left = fn.let(i32.const(repeat.count));
-      fn.doWhile(
-        () => {
-          fn.call(kernel, [...moving, begin, end]);
-          moving.forEach((m, i) => fn.set(m, i32.add(m, i32.const(4 * (repeat.strides[i] as number)))));
-          fn.set(left, i32.sub(left, i32.const(1)));
-        },
-        () => left,
-      );
+    const cycles = call.template.cost(call.problem, call.choice, graph.target) * (call.repeat?.count ?? 1);
+    const grain = Math.max(1, Math.min(items, Math.floor((items * unitCycles) / Math.max(1, cycles))));
+    const addresses = call.operands.map((place) => i32.const(address(place)));
+    return {
+      units: Math.ceil(items / grain),
+      grain,
+      items,
+      emit(fn, begin, end) {
+        const { repeat } = call;
+        if (repeat === undefined) return fn.call(kernel, [...addresses, begin, end]);
+        const moving = addresses.map((a) => fn.let(a));
+        const left = fn.let(i32.const(repeat.count));
+        fn.doWhile(
+          () => {
+            fn.call(kernel, [...moving, begin, end]);
+            moving.forEach((m, i) => fn.set(m, i32.add(m, i32.const(4 * (repeat.strides[i] as number)))));
+            fn.set(left, i32.sub(left, i32.const(1)));
+          },
+          () => left,
+        );
+      },
     };
   });
-}
-
-/** ⌊items · thread / threads⌋ */
-function shareStart(fn: FunctionBuilder, items: number, thread: Local<"i32">, threads: Local<"i32">): Local<"i32"> {
-  return fn.let(i32.divU(i32.mul(i32.const(items), thread), threads));
 }
 
 function kernelFunction(builder: ModuleBuilder, known: Map<string, FunctionRef>, graph: KernelGraph, call: KernelCall): FunctionRef {
@@ -117,22 +127,78 @@ function kernelFunction(builder: ModuleBuilder, known: Map<string, FunctionRef>,
   return kernel;
 }
 
-function emitRun(builder: ModuleBuilder, graph: KernelGraph, steps: ReturnType<typeof emitSteps>, barrier: FunctionRef): void {
+function emitRun(builder: ModuleBuilder, graph: KernelGraph, steps: readonly Step[]): void {
+  const take = emitTake(builder);
+  const report = emitReport(builder);
+  const awaitGoal = emitAwait(builder);
   const barriers = placeBarriers(graph.calls, graph.memory);
-  const run = builder.function(i32Params(2), (fn, thread, threads) => {
-    const meet = () => fn.if(i32.gtS(threads as Local<"i32">, i32.const(1)), () => fn.call(barrier, [threads as Local<"i32">]));
-    steps.forEach((step, i) => {
-      if (barriers[i]) meet();
-      step(fn, thread as Local<"i32">, threads as Local<"i32">);
-    });
-    meet();
+
+  /** Code by which one of several threads does its part of calls, and counts their units in `made`. */
+  const worker = (fn: FunctionBuilder, thread: Local<"i32">, threads: Local<"i32">) => {
+    const record = fn.let(recordOf(thread));
+    const generation = fn.let(i32.atomicLoad(i32.const(0), control.generation));
+    const firstCall = fn.let(i32.mul(generation, i32.const(steps.length)));
+    const made = fn.let(i32.const(0));
+    const [begin, end] = [fn.local("i32"), fn.local("i32")];
+    const part = ({ units, grain, items, emit }: Step, index: number) => {
+      fn.storeI32(record, thread, control.records + control.victim);
+      fn.doWhile(
+        () => {
+          fn.call(take, [thread, threads, i32.add(firstCall, i32.const(index)), i32.const(units)]);
+          fn.set(begin, i32.load(record, control.records + control.begin));
+          fn.set(end, i32.load(record, control.records + control.end));
+          fn.if(i32.ltS(begin, end), () => {
+            fn.set(made, i32.add(made, i32.sub(end, begin)));
+            if (grain === 1) return emit(fn, begin, end);
+            const scaled = i32.mul(end, i32.const(grain));
+            emit(fn, i32.mul(begin, i32.const(grain)), items % grain === 0 ? scaled : i32.select(scaled, i32.const(items), i32.ltS(end, i32.const(units))));
+          });
+        },
+        () => i32.ltS(begin, end),
+      );
+    };
+    return { generation, made, part };
+  };
+
+  const alone = (fn: FunctionBuilder, { items, emit }: Step) => emit(fn, i32.const(0), i32.const(items));
+  const run = builder.function(i32Params(2), (fn, ...params) => {
+    const [thread, threads] = params as [Local<"i32">, Local<"i32">];
+    fn.if(
+      i32.eq(threads, i32.const(1)),
+      () => {
+        for (const step of steps) alone(fn, step);
+      },
+      () => {
+        const { generation, made, part } = worker(fn, thread, threads);
+        let goal = 0;
+        steps.forEach((step, i) => {
+          if (barriers[i]) {
+            fn.call(report, [made, i32.const(goal)]);
+            fn.set(made, i32.const(0));
+            fn.call(awaitGoal, [generation, i32.const(goal)]);
+          }
+          part(step, i);
+          goal += step.units;
+        });
+        invariant(goal < control.abandoned, "more units than can be counted");
+        fn.call(report, [made, i32.const(goal)]);
+        fn.if(i32.eqz(thread), () => fn.call(awaitGoal, [generation, i32.const(goal)]));
+      },
+    );
   });
   builder.export(abi.run, run);
-  const runStep = builder.function(i32Params(3), (fn, index, thread, threads) =>
-    fn.switch(
-      index as Local<"i32">,
-      steps.map((step) => () => step(fn, thread as Local<"i32">, threads as Local<"i32">)),
-    ),
-  );
+  const runStep = builder.function(i32Params(3), (fn, ...params) => {
+    const [index, thread, threads] = params as [Local<"i32">, Local<"i32">, Local<"i32">];
+    const each = (emit: (step: Step, index: number) => void) =>
+      fn.switch(
+        index,
+        steps.map((step, i) => () => emit(step, i)),
+      );
+    fn.if(
+      i32.eq(threads, i32.const(1)),
+      () => each((step) => alone(fn, step)),
+      () => each(worker(fn, thread, threads).part),
+    );
+  });
   builder.export(abi.runStep, runStep);
 }

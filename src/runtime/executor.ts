@@ -184,6 +184,7 @@ export function createExecutor(layout: typeof control, startPool: (threads: numb
       const code = live();
       const times = new Float64Array(request.steps * request.runs);
       restoring(request, () => {
+        if (pool !== undefined) pool.awaitWorkers();
         for (let i = 0; i < times.length; i++) {
           const step = i % request.steps;
           if (step === 0) {
@@ -194,7 +195,7 @@ export function createExecutor(layout: typeof control, startPool: (threads: numb
           guarded(() => {
             if (pool !== undefined) pool.wake(step + 1);
             code.runStep(step, 0, threads);
-            if (pool !== undefined) pool.awaitStep();
+            if (pool !== undefined) pool.awaitWorkers();
           });
           times[i] = performance.now() - before;
         }

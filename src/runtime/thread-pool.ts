@@ -1,14 +1,14 @@
 import type { control } from "../artifact/control.ts";
 import type { Spawn } from "./spawn.ts";
 
-/** The threads 1 … threads − 1 of one module; the caller is thread 0. Barriers within a run are in the generated code. */
+/** The threads 1 … threads − 1 of one module; the caller is thread 0. How they share a run is in the generated code. */
 export interface Pool {
   /** Instantiates the module in every worker. Rejects with E_WORKER. */
   start(module: WebAssembly.Module): Promise<void>;
   /** Starts the workers' share of a run (0) or of step − 1 alone. The caller then does its own. */
   wake(step: number): void;
-  /** After `wake(step)` with step > 0: returns when all workers are done. */
-  awaitStep(): void;
+  /** Returns when no worker is at work. To be called before and after steps, but not needed between runs. */
+  awaitWorkers(): void;
   /** Whether a worker's share has trapped. */
   failed(): boolean;
   stop(): void;
@@ -40,26 +40,11 @@ export function computeMain(layout: Layout): void {
   // No sleep is endless, so that a wake-up that gets lost costs time only.
   const nap = 250;
 
-  /**
-   * A share that trapped leaves the others waiting at a barrier for ever, where nobody can reach them. So its worker goes on arriving
-   * at every barrier in its place; thread 0 sees the flag when its own share ends, and ends the workers.
-   */
-  function standIn(words: Int32Array, threads: number): void {
-    const phase = layout.barrierPhase >> 2;
-    for (;;) {
-      const current = Atomics.load(words, phase);
-      if (Atomics.add(words, layout.barrierCount >> 2, 1) === threads - 1) {
-        Atomics.store(words, layout.barrierCount >> 2, 0);
-        Atomics.add(words, phase, 1);
-        Atomics.notify(words, phase);
-      } else while (Atomics.load(words, phase) === current) Atomics.wait(words, phase, current, nap);
-    }
-  }
-
   port.onmessage = (event) => {
     const init = event.data;
     const words = new Int32Array(init.memory.buffer);
     const generation = layout.generation >> 2;
+    const through = (layout.records + init.thread * layout.recordBytes + layout.through) >> 2;
     let seen = Atomics.load(words, generation);
     WebAssembly.instantiate(init.module, { env: { memory: init.memory } }).then(
       (instance) => {
@@ -76,13 +61,13 @@ export function computeMain(layout: Layout): void {
             if (step === 0) code.run(init.thread, init.threads);
             else code.runStep(step - 1, init.thread, init.threads);
           } catch (_error) {
+            // The others may wait for this share: they go on without it, and thread 0 sees the flag when it is through.
             Atomics.store(words, layout.failed >> 2, 1);
-            if (step === 0) standIn(words, init.threads);
+            Atomics.store(words, layout.done >> 2, layout.abandoned);
+            Atomics.notify(words, layout.done >> 2);
           }
-          if (step !== 0) {
-            Atomics.add(words, layout.stepDone >> 2, 1);
-            Atomics.notify(words, layout.stepDone >> 2);
-          }
+          Atomics.store(words, through, seen);
+          Atomics.notify(words, through);
         }
         port.close();
       },
@@ -132,20 +117,24 @@ export function startThreads(threads: number, memory: WebAssembly.Memory, layout
     },
     wake(step) {
       Atomics.store(words, layout.step >> 2, step);
-      Atomics.store(words, layout.stepDone >> 2, 0);
+      Atomics.store(words, layout.done >> 2, 0);
       Atomics.add(words, layout.generation >> 2, 1);
       Atomics.notify(words, layout.generation >> 2);
     },
-    awaitStep() {
-      const done = layout.stepDone >> 2;
-      for (let i = 0; i < 100000 && Atomics.load(words, done) < threads - 1; i++);
-      for (let n = Atomics.load(words, done); n < threads - 1; n = Atomics.load(words, done)) Atomics.wait(words, done, n, 100);
+    awaitWorkers() {
+      const current = Atomics.load(words, layout.generation >> 2);
+      for (let thread = 1; thread < threads; thread++) {
+        const through = (layout.records + thread * layout.recordBytes + layout.through) >> 2;
+        for (let i = 0; i < 100000 && Atomics.load(words, through) !== current; i++);
+        for (let last = Atomics.load(words, through); last !== current; last = Atomics.load(words, through)) Atomics.wait(words, through, last, 20);
+      }
     },
     failed: () => Atomics.load(words, layout.failed >> 2) !== 0,
     stop() {
       Atomics.store(words, layout.stop >> 2, 1);
       Atomics.add(words, layout.generation >> 2, 1);
       Atomics.notify(words, layout.generation >> 2);
+      Atomics.notify(words, layout.done >> 2);
       for (const worker of workers) worker.terminate();
     },
   };

@@ -1,12 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Code, f32, f32x4, i32, i32x4, signed, unsigned, v128 } from "../../src/codegen/wasm/code.ts";
+import { type Code, f32, f32x4, i32, i32x4, i64, signed, unsigned, v128 } from "../../src/codegen/wasm/code.ts";
 import type { FunctionBuilder } from "../../src/codegen/wasm/function.ts";
 import { assemble } from "./run.ts";
 
 /** Stores a value of any type at address 0. */
 function store(fn: FunctionBuilder, value: Code): void {
   if (value.type === "i32") fn.storeI32(i32.const(0), value as Code<"i32">);
+  else if (value.type === "i64") fn.storeI32(i32.const(0), i32.wrapI64(value as Code<"i64">));
   else if (value.type === "f32") fn.storeF32(i32.const(0), value as Code<"f32">);
   else fn.store(i32.const(0), value as Code<"v128">);
 }
@@ -47,6 +48,7 @@ describe("LEB128", () => {
 });
 
 const [p, q] = [i32.const(7), i32.const(3)];
+const long = i64.const(70000);
 const [s, t] = [f32.const(1.5), f32.const(-2)];
 const [u, v, w] = [v128.const([1, 2, 3, 4]), v128.const([5, 6, 7, 8]), v128.const([-1, -1, -1, -1])];
 
@@ -67,9 +69,17 @@ const samples = {
     ...singles(i32, ["eqz", "popcnt", "ctz", "load", "load8u", "load16u", "atomicLoad"], i32.const(8)),
     ["select", i32.select(p, q, i32.const(1))],
     ...singles(i32, ["truncSatF32", "reinterpretF32"], s),
+    ["wrapI64", i32.wrapI64(long)],
     ["atomicAdd", i32.atomicAdd(i32.const(16), p, 4)],
     ["atomicWait", i32.atomicWait(i32.const(16), p, 20, 4)],
     ["atomicNotify", i32.atomicNotify(i32.const(16), p, 4)],
+  ],
+  i64: [
+    ["const", long],
+    ["extendI32U", i64.extendI32U(p)],
+    ...pairs(i64, ["ne", "or", "shl", "shrU"], long, i64.const(3)),
+    ["atomicLoad", i64.atomicLoad(i32.const(8), 16)],
+    ["atomicCompareExchange", i64.atomicCompareExchange(i32.const(8), long, i64.const(-2), 16)],
   ],
   f32: [
     ["const", f32.const(0.1)],
@@ -107,7 +117,7 @@ const samples = {
 } satisfies Record<string, readonly (readonly [string, Code])[]>;
 
 describe("instructions", () => {
-  test.each(Object.entries({ i32, f32, v128, i32x4, f32x4 }))("every instruction of %s has a sample", (name, namespace) => {
+  test.each(Object.entries({ i32, i64, f32, v128, i32x4, f32x4 }))("every instruction of %s has a sample", (name, namespace) => {
     const known = new Set((samples as Record<string, readonly (readonly [string, Code])[]>)[name]?.map(([op]) => op));
     expect(Object.keys(namespace).filter((op) => !known.has(op))).toEqual([]);
   });

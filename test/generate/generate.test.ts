@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { abi } from "../../src/artifact/control.ts";
+import { abi, control } from "../../src/artifact/control.ts";
 import { targets } from "../../src/codegen/target.ts";
 import { disassemble } from "../../src/codegen/wasm/disassemble.ts";
 import { generate } from "../../src/generate/index.ts";
@@ -10,7 +10,8 @@ import type { Buffer, KernelCall, KernelGraph, StoredConstant } from "../../src/
 
 const buffer = (id: number, elements: number): Buffer => ({ id, name: `b${id}`, bytes: 4 * elements, region: "arena" });
 const [x, middle, y, weights] = [buffer(0, 5), buffer(1, 5), buffer(2, 5), buffer(3, 40)] as [Buffer, Buffer, Buffer, Buffer];
-const whole = [x, middle, y, weights].map((b, i) => [b, 1024 + 256 * i] as const);
+const start = control.bytes;
+const whole = [x, middle, y, weights].map((b, i) => [b, start + 256 * i] as const);
 
 const problem: SpmvProblem = { m: 5, k: 5, rows: 1, nonZeros: 5, bias: false, activation: { kind: "none" } };
 const at = (b: Buffer) => ({ buffer: b, offset: 0 });
@@ -36,7 +37,7 @@ function graphOf(calls: readonly KernelCall[]): KernelGraph {
     inputs: [{ name: "x", dtype: "float32", shape: [5], place: at(x) }],
     outputs: [{ name: "y", dtype: "float32", shape: [5], place: at(y) }],
     parameters: [],
-    memory: { addresses: new Map(whole), staging: 8192, bytes: 70000, arenaBytes: 0, residentBytes: 0 },
+    memory: { addresses: new Map(whole), staging: start + 8192, bytes: 70000, arenaBytes: 0, residentBytes: 0 },
   };
 }
 
@@ -49,7 +50,7 @@ function load(graph: KernelGraph) {
   const call = (name: string, ...args: number[]) => (instance.exports[name] as (...args: number[]) => void)(...args);
   const floats = new Float32Array(memory.buffer);
   floats.set([1, 2, 3, 4, 5], (record.inputOffsets[0] as number) / 4);
-  new Uint8Array(memory.buffer, 8192).set(constant.bytes);
+  new Uint8Array(memory.buffer, start + 8192).set(constant.bytes);
   call(abi.prepare, 0);
   return { call, record, output: () => [...floats.subarray((record.outputOffsets[0] as number) / 4, (record.outputOffsets[0] as number) / 4 + 5)], text: disassemble(module) };
 }
@@ -61,7 +62,7 @@ describe("generate", () => {
     const { call, record, output } = load(twice);
     call(abi.run, 0, 1);
     expect(output()).toEqual([4, 8, 12, 16, 20]);
-    expect(record).toMatchObject({ target: "wasm-x64-plain", pages: 2, inputOffsets: [1024], outputOffsets: [1024 + 512], parameters: [] });
+    expect(record).toMatchObject({ target: "wasm-x64-plain", pages: 2, inputOffsets: [start], outputOffsets: [start + 512], parameters: [] });
     expect(record.steps).toEqual([
       { node: "to b1", kernel: "f32-spmv", macs: 5 },
       { node: "to b2", kernel: "f32-spmv", macs: 5 },

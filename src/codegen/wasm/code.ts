@@ -1,11 +1,12 @@
 /** Typed fragments of WebAssembly: each is the instructions that leave one value of type T on the stack. */
-export type ValueType = "i32" | "f32" | "v128";
+export type ValueType = "i32" | "i64" | "f32" | "v128";
 
 export interface Code<T extends ValueType = ValueType> {
   readonly type: T;
   readonly bytes: readonly number[];
 }
 export type I32 = Code<"i32">;
+export type I64 = Code<"i64">;
 export type F32 = Code<"f32">;
 export type V128 = Code<"v128">;
 
@@ -100,12 +101,28 @@ export const i32 = {
   select: (a: I32, b: I32, condition: I32): I32 => code("i32", a.bytes, b.bytes, condition.bytes, 0x1b),
   truncSatF32: un<"f32", "i32">("i32", [0xfc, 0x00]),
   reinterpretF32: un<"f32", "i32">("i32", [0xbc]),
+  /** The low half. */
+  wrapI64: un<"i64", "i32">("i32", [0xa7]),
   atomicLoad: load("i32", [0xfe, 0x10], 2),
   atomicAdd: (address: I32, value: I32, offset = 0): I32 => code("i32", address.bytes, value.bytes, [0xfe, 0x1e], memarg(2, offset)),
   /** memory.atomic.wait32: sleeps while the word holds `expected`, `milliseconds` at most. */
   atomicWait: (address: I32, expected: I32, milliseconds: number, offset = 0): I32 =>
     code("i32", address.bytes, expected.bytes, [0x42], signed(milliseconds * 1_000_000), [0xfe, 0x01], memarg(2, offset)),
   atomicNotify: (address: I32, count: I32, offset = 0): I32 => code("i32", address.bytes, count.bytes, [0xfe, 0x00], memarg(2, offset)),
+} as const;
+
+/** What two counters in one word need. */
+export const i64 = {
+  extendI32U: un<"i32", "i64">("i64", [0xad]),
+  const: (value: number): I64 => code("i64", 0x42, signed(value)),
+  ne: bin<"i64", "i32">("i32", [0x52]),
+  or: bin<"i64", "i64">("i64", [0x84]),
+  shl: bin<"i64", "i64">("i64", [0x86]),
+  shrU: bin<"i64", "i64">("i64", [0x88]),
+  atomicLoad: load("i64", [0xfe, 0x11], 3),
+  /** Stores `replacement` if the word holds `expected`; gives what it held. */
+  atomicCompareExchange: (address: I32, expected: I64, replacement: I64, offset = 0): I64 =>
+    code("i64", address.bytes, expected.bytes, replacement.bytes, [0xfe, 0x49], memarg(3, offset)),
 } as const;
 
 export const f32 = {

@@ -12,7 +12,7 @@ export interface FunctionRef {
   readonly result: ValueType | undefined;
 }
 
-export const typeByte: Readonly<Record<ValueType, number>> = { i32: 0x7f, f32: 0x7d, v128: 0x7b };
+export const typeByte: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, v128: 0x7b };
 const simd = (op: number) => [0xfd, ...unsigned(op)];
 
 /** Writes one function body, statement by statement. */

@@ -60,11 +60,15 @@ run("core", 0x42, "i64.", "const", 0, true, "i64");
 run("core", 0x43, "f32.", "const", 0, true, "f32");
 run("core", 0x45, "i32.", "eqz", 1);
 run("core", 0x46, "i32.", "eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u", 2);
+run("core", 0x52, "i64.", "ne", 2);
 run("core", 0x5b, "f32.", "eq ne lt gt le ge", 2);
 run("core", 0x67, "i32.", "clz ctz popcnt", 1);
 run("core", 0x6a, "i32.", "add sub mul div_s div_u rem_s rem_u and or xor shl shr_s shr_u rotl rotr", 2);
+run("core", 0x84, "i64.", "or - shl - shr_u", 2);
 run("core", 0x8b, "f32.", "abs neg ceil floor trunc nearest sqrt", 1);
 run("core", 0x92, "f32.", "add sub mul div min max copysign", 2);
+run("core", 0xa7, "", "i32.wrap_i64", 1);
+run("core", 0xad, "i64.", "extend_i32_u", 1);
 run("core", 0xb2, "f32.", "convert_i32_s convert_i32_u", 1);
 run("core", 0xbc, "", "i32.reinterpret_f32 - f32.reinterpret_i32", 1);
 run("core", 0xc0, "i32.", "extend8_s extend16_s", 1);
@@ -99,8 +103,10 @@ run("simd", 0x105, "f32x4.", "relaxed_madd relaxed_nmadd", 3);
 run("atomic", 0x00, "memory.atomic.", "notify", 2, true, "memory");
 run("atomic", 0x01, "memory.atomic.", "wait32", 3, true, "memory");
 run("atomic", 0x10, "i32.atomic.", "load", 1, true, "memory");
+run("atomic", 0x11, "i64.atomic.", "load", 1, true, "memory");
 run("atomic", 0x17, "i32.atomic.", "store", 2, false, "memory");
 run("atomic", 0x1e, "i32.atomic.rmw.", "add sub", 2, true, "memory");
+run("atomic", 0x49, "i64.atomic.rmw.", "cmpxchg", 3, true, "memory");
 
 export const hasPrefix = (byte: number): boolean => byte >= 0xfc && byte <= 0xfe;
 

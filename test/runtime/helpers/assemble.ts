@@ -44,21 +44,21 @@ export function loop(local: number, start: Code, end: number, step: Code, body: 
 /** Byte offset of element `index` of an array of 4-byte elements. */
 export const at = (index: Code): Code => [index, constant(2), 0x74];
 
-/** Waits until `threads` (a local) have come here; `phase` is a spare local. Sense-reversing by a counter that only grows. */
-export function barrier(threads: number, phase: number): Code {
-  const atomic = (op: number, offset: number): Code => [0xfe, op, 2, uleb(offset)];
+/**
+ * Meeting number `index` of a run, of threads that each count one unit as done and wait for the others'. At the last one only thread 0 waits, since
+ * the pool may start the next run as soon as it goes on. `threads` is a local, `seen` a spare one.
+ */
+export function meeting(index: number, last: boolean, threads: number, seen: number): Code {
+  const atomic = (op: number): Code => [0xfe, op, 2, uleb(control.done)];
   const zero = constant(0);
-  const arrive: Code = [zero, constant(1), atomic(0x1e, control.barrierCount)];
-  const release: Code = [
-    [zero, zero, atomic(0x17, control.barrierCount)],
-    [zero, constant(1), atomic(0x1e, control.barrierPhase), 0x1a],
-    [zero, constant(-1), atomic(0x00, control.barrierPhase), 0x1a],
+  const arrive: Code = [
+    [zero, constant(1), atomic(0x1e), 0x1a],
+    [zero, constant(-1), atomic(0x00), 0x1a],
   ];
-  const wait: Code = [
-    [0x03, 0x40, zero, get(phase), 0x42, 0x80, 0xda, 0xc4, 0x09, atomic(0x01, control.barrierPhase), 0x1a],
-    [zero, atomic(0x10, control.barrierPhase), get(phase), 0x46, 0x0d, 0, 0x0b],
-  ];
-  const several: Code = [zero, atomic(0x10, control.barrierPhase), set(phase), when(equals(arrive, [get(threads), constant(1), subtract]), release, wait)];
+  const short: Code = [zero, atomic(0x10), set(seen), get(seen), get(threads), constant(index + 1), 0x6c, 0x48];
+  const nap: Code = [zero, get(seen), 0x42, 0x80, 0xda, 0xc4, 0x09, atomic(0x01), 0x1a]; // 20 ms
+  const wait: Code = [0x03, 0x40, when(short, [nap, 0x0c, 1]), 0x0b];
+  const several: Code = [arrive, last ? when([get(0), 0x45], wait) : wait];
   return when([get(threads), constant(1), 0x4a], several); // threads > 1
 }
 

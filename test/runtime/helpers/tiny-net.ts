@@ -1,4 +1,4 @@
-import { abi } from "../../../src/artifact/control.ts";
+import { abi, control } from "../../../src/artifact/control.ts";
 import { encodeArtifact } from "../../../src/artifact/format.ts";
 import type { Manifest, ModuleRecord, TargetName } from "../../../src/artifact/manifest.ts";
 import { targetNames } from "../../../src/artifact/validate.ts";
@@ -6,7 +6,6 @@ import {
   addF32,
   assemble,
   at,
-  barrier,
   type Code,
   call,
   constant,
@@ -16,6 +15,7 @@ import {
   loadF32,
   loadI32,
   loop,
+  meeting,
   multiplyF32,
   storeF32,
   storeI32,
@@ -25,7 +25,8 @@ import {
 
 /** Elements of x and y: prime, so that threads get unequal shares. */
 export const n = 61;
-const place = { runs: 256, x: 1024, w: 2048, t: 3072, y: 4096, k: 5120, swapped: 5136, staging: 8192 } as const;
+const from = control.bytes;
+const place = { runs: from, x: from + 1024, w: from + 2048, t: from + 3072, y: from + 4096, k: from + 5120, swapped: from + 5136, staging: from + 8192 } as const;
 
 export const weights = Float32Array.from({ length: n }, (_, i) => 1 + i / 8);
 
@@ -105,7 +106,7 @@ function tinyModule(mark: number, { pages = 1, prologue = [], epilogue = [] }: T
       { parameters: 2, locals: 1, body: count },
       { name: abi.prepare, parameters: 1, locals: 1, body: loop(1, zero, n, constant(1), [at(get(1)), at(get(1)), loadF32(place.staging), storeF32(place.w)]) },
       // Local 3 is spare: V8 11's baseline code overwrites the last local with zeros whenever memory.atomic.wait32 sleeps.
-      { name: abi.run, parameters: 2, locals: 2, body: [prologue, [0, 1, 2].map((i): Code => [get(0), get(1), call(i), barrier(1, 2)]), epilogue] },
+      { name: abi.run, parameters: 2, locals: 2, body: [prologue, [0, 1, 2].map((i): Code => [get(0), get(1), call(i), meeting(i, i === 2, 1, 2)]), epilogue] },
       { name: abi.runStep, parameters: 3, locals: 1, body: [0, 1, 2].map((i) => when(equals(get(0), constant(i)), step(i))) },
     ],
     pages,
