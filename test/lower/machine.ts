@@ -1,4 +1,4 @@
-import { abi } from "../../src/artifact/control.ts";
+import { abi, control } from "../../src/artifact/control.ts";
 import { placeBarriers } from "../../src/generate/barriers.ts";
 import { generate } from "../../src/generate/index.ts";
 import { elementCount, type Tensor } from "../../src/ir/types.ts";
@@ -17,19 +17,19 @@ export const orders: readonly Order[] = ["call by call", "first thread first", "
 
 /**
  * Runs a kernel graph with every number of threads on one: between barriers, whole threads run one after the other in either order, so that
- * any two parts that a barrier should keep apart are run both ways round.
+ * any two parts that a barrier should keep apart are run both ways round. Each thread finds the others' shares taken, and does its own.
  */
 export class Machine {
   readonly #graph: KernelGraph;
   readonly #memory: WebAssembly.Memory;
-  readonly #runStep: (step: number, thread: number, threads: number) => void;
+  readonly #exported: (step: number, thread: number, threads: number) => void;
   readonly #segments: readonly (readonly number[])[];
 
   constructor(graph: KernelGraph) {
     const { module, record, prepare } = generate(graph);
     this.#graph = graph;
     this.#memory = new WebAssembly.Memory({ initial: record.pages, maximum: record.pages });
-    new Int32Array(this.#memory.buffer).fill(poison);
+    new Int32Array(this.#memory.buffer).fill(poison).fill(0, 0, control.bytes >> 2);
     const code = module.slice();
     code[record.sharedFlagOffset] = 1;
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(code), { [abi.memory[0]]: { [abi.memory[1]]: this.#memory } });
@@ -37,7 +37,7 @@ export class Machine {
       new Uint8Array(this.#memory.buffer).set(constant.bytes, staging);
       (exports[abi.prepare] as (index: number) => void)(i);
     });
-    this.#runStep = exports[abi.runStep] as (step: number, thread: number, threads: number) => void;
+    this.#exported = exports[abi.runStep] as (step: number, thread: number, threads: number) => void;
     const barriers = placeBarriers(graph.calls, graph.memory);
     const segments: number[][] = [];
     for (const step of graph.calls.keys()) {
@@ -62,5 +62,10 @@ export class Machine {
       if (order === "call by call") for (const step of segment) for (const thread of everyone) this.#runStep(step, thread, threads);
       else for (const thread of everyone) for (const step of segment) this.#runStep(step, thread, threads);
     return new Map([...outputs, ...parameters].map((port) => [port.name, resultOf(port, bytes.slice(at(port), at(port) + 4 * elementCount(port.shape)).buffer) as Tensor]));
+  }
+  #runStep(step: number, thread: number, threads: number): void {
+    const words = new Int32Array(this.#memory.buffer);
+    for (let t = 0; t < threads; t++) words[(control.records + t * control.recordBytes + control.queue + 4) >> 2] = t === thread ? step - 1 : step + 1;
+    this.#exported(step, thread, threads);
   }
 }
