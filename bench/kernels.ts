@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { TargetName } from "../src/artifact/manifest.ts";
 import { median, round } from "../src/cli/format.ts";
@@ -11,8 +11,9 @@ import { detectFeatures, targetsFor } from "../src/runtime/features.ts";
 import { measuredCosts, parseTuningLog } from "../src/tune/index.ts";
 import { type Classified, type ClassSummary, classOf, type Gain, gainsOf, summarize } from "./classes.ts";
 import { type Host, record, runIn, thisHost } from "./host.ts";
+import { type Layer, layersThat } from "./layers.ts";
 import { type Candidate, candidateOf, everyChoice, mainCall, peakMacs, peakOf, type Turns, turnsOf } from "./measure.ts";
-import { dense, formatWeights, type LayerShape, type LayerWeights, layerGraph, parseShape } from "./shapes.ts";
+import { formatWeights, layerGraph } from "./shapes.ts";
 
 const usage = `npm run bench:kernels -- [filter …] [options]
 
@@ -44,13 +45,6 @@ const { values, positionals } = parseArgs({
   },
 });
 
-interface Layer {
-  readonly net: string;
-  readonly line: string;
-  readonly shape: LayerShape;
-  readonly weights: LayerWeights;
-}
-
 interface LayerReport extends Classified {
   readonly layer: string;
   readonly weights: string;
@@ -74,25 +68,6 @@ interface KernelsRun {
   readonly summary: readonly ClassSummary[];
   readonly gains: readonly Gain[];
   readonly layers: readonly LayerReport[];
-}
-
-function layersThat(filters: readonly string[]): Layer[] {
-  const folder = new URL("shapes/", import.meta.url);
-  const files = readdirSync(folder).filter((f) => f.endsWith(".txt"));
-  const lines = files.flatMap((file) =>
-    readFileSync(new URL(file, folder), "utf8")
-      .trim()
-      .split("\n")
-      .map((line) => ({ net: file.slice(0, -4), line })),
-  );
-  const layers = lines.flatMap(({ net, line }): Layer[] => {
-    const shape = parseShape(line);
-    const text = line.replace(/ weights \S+/, "");
-    return (shape.weights.length === 0 ? [dense] : shape.weights).map((weights) => ({ net, line: `${text} ${formatWeights(weights)}`, shape, weights }));
-  });
-  const nets = filters.filter((f) => layers.some((l) => l.net === f));
-  const rest = filters.filter((f) => !nets.includes(f));
-  return layers.filter(({ net, line }) => (nets.length === 0 || nets.includes(net)) && rest.every((f) => `${net} ${line}`.includes(f)));
 }
 
 interface Variant {

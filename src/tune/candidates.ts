@@ -35,13 +35,14 @@ export type Ranking = (template: KernelTemplate, problem: unknown, target: Targe
 
 const leastShare = 0.003;
 
-/** By the kernel's cost model. */
-export const rankByModel: Ranking = (template, problem, target) =>
-  template
-    .choices(problem, target)
+/** By the kernel's cost model; equal choices count once. */
+export const rankByModel: Ranking = (template, problem, target) => {
+  const choices = new Map(template.choices(problem, target).map((choice) => [canonicalText(choice), choice]));
+  return [...choices.values()]
     .map((choice) => ({ choice, cost: template.cost(problem, choice, target) }))
     .sort((a, b) => a.cost - b.cost)
     .map(({ choice }) => choice);
+};
 
 /**
  * The problems of the calls that lowering chooses by these costs, the most expensive ones first. Of problems with one choice only, whose times tell where copies

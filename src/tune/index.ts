@@ -44,8 +44,11 @@ export const fewCandidates = (space: number): number => Math.min(space, Math.max
 /** What is not measured looks so much cheaper to the search, so that lowering's other plans get their turn if they come near. */
 const optimism = 0.85;
 
-/** Rounds of the first heat, in which all candidates run, and of the final, in which those run that came near the best of their problem. */
-const heats = { first: 8, final: 24, near: 1.15 } as const;
+/**
+ * Rounds of the first heat, in which all candidates run, and of each final, in which those few run that came near the best of their problem. Between finals it
+ * is looked whether to stop.
+ */
+const heats = { first: 4, final: 8, finals: 3, near: 1.2, few: 4 } as const;
 
 /** What the operands of all candidates that are measured at once may take, and how many problems these are at most. */
 const batch = { bytes: 2 ** 28, tasks: 16 } as const;
@@ -114,9 +117,11 @@ async function race(rivals: Rivals, measurer: Measurer, stopped: () => boolean):
   };
   const timeOf = (c: Candidate) => least.get(c) as number;
   await run([...rivals.values()].flat(), heats.first);
-  const near = [...rivals.values()].flatMap((candidates) => candidates.filter((c) => timeOf(c) <= heats.near * Math.min(...candidates.map(timeOf))));
-  const finalists = near.filter((c) => Number.isFinite(timeOf(c)));
-  for (let rounds = 0; rounds < heats.final && !stopped(); rounds += heats.first) await run(finalists, heats.first);
+  const finalists = [...rivals.values()].flatMap((candidates) => {
+    const sorted = candidates.filter((c) => Number.isFinite(timeOf(c))).sort((a, b) => timeOf(a) - timeOf(b));
+    return sorted.slice(0, heats.few).filter((c) => timeOf(c) <= heats.near * timeOf(sorted[0] as Candidate));
+  });
+  for (let i = 0; i < heats.finals && !stopped(); i++) await run(finalists, heats.final);
   const timings = (candidates: readonly Candidate[]): Timing[] =>
     candidates
       .map((c) => ({ choice: c.choice, ns: timeOf(c) }))

@@ -18,12 +18,13 @@ interface Loaded {
 }
 
 /**
- * Runs candidates on the engine that runs this code, in Node, in a page or in a worker, with the net's weights and random activations. In each round all candidates take turns, first a call that brings their data back into the caches, then a short slice of calls; the least time
- * of a candidate's slices counts. So rounds lie far apart, and a disturbance spoils one of many.
+ * Runs candidates on the engine that runs this code, in Node, in a page or in a worker, with the net's weights and random activations. In each
+ * round all candidates take turns, first a call that brings their data back into the caches, then a short slice of calls; the least time of a candidate's slices
+ * counts. So rounds lie far apart, and a disturbance spoils one of many. Slices are longer where the clock is coarse, as in pages without isolation.
  */
 export function createWasmMeasurer({ engine = engineFingerprint(), warmupMs = 12 }: WasmMeasurerOptions = {}): Measurer {
   const loaded = new WeakMap<Candidate, Loaded | undefined>();
-  const sliceMs = Math.max(0.25, 20 * clockResolution());
+  const sliceMs = Math.max(0.25, 12 * clockResolution());
   return {
     engine,
     async measure(candidates, rounds) {

@@ -35,7 +35,7 @@ export const command: Command = {
     const graph = await readGraph(path, { inputShapes: parseInputShapes(options.all("input-shape")) });
     const { createWasmMeasurer, formatRecord, parseTuningLog, tune } = await import("../../tune/index.ts");
     const log = parseLog(parseTuningLog, await openLines(file), file);
-    const measurer = createWasmMeasurer();
+    const measurer = createWasmMeasurer({ warmupMs: 0 });
     interruptible();
     const started = performance.now();
     const { measured, complete } = await tune(graph, {
