@@ -1,6 +1,6 @@
-import { type F32, f32, type I32, i32 } from "../codegen/wasm/code.ts";
+import { type F32, f32, f32x4, type I32, i32, type V128, v128 } from "../codegen/wasm/code.ts";
 import type { FunctionBuilder, Local } from "../codegen/wasm/function.ts";
-import { filterTransform, winogradPoints } from "../kernels/winograd.ts";
+import { filterTransform, mapSix, type Six, transpose, transposeHigh, winogradPoints } from "../kernels/winograd.ts";
 import type { PrepareSpec, StoredConstant } from "../lower/kernel-graph.ts";
 import { forEachNonZero } from "./non-zeros.ts";
 
@@ -26,9 +26,12 @@ export function emitWinograd(fn: FunctionBuilder, constant: StoredConstant, spec
       startRow();
     });
   };
-  startRow();
   if (constant.encoding.kind === "dense") {
-    const source = fn.let(from);
+    const done = emitBlocks(fn, spec, from, to, target, channelStep, pointStep);
+    if (done === m) return;
+    fn.set(row, i32.const(done));
+    startRow();
+    const source = fn.let(i32.add(from, i32.const(done * channels * 4 * taps)));
     fn.while(i32.ltU(row, i32.const(m)), () => {
       g.forEach((tap, t) => fn.set(tap, f32.load(source, 4 * t)));
       fn.set(source, i32.add(source, i32.const(4 * taps)));
@@ -36,6 +39,7 @@ export function emitWinograd(fn: FunctionBuilder, constant: StoredConstant, spec
     });
     return;
   }
+  startRow();
   const end = fn.let(i32.const(taps));
   const next = () => {
     finishFilter();
@@ -51,6 +55,69 @@ export function emitWinograd(fn: FunctionBuilder, constant: StoredConstant, spec
     );
   });
   fn.while(i32.ltU(row, i32.const(m)), next);
+}
+
+/** Blocks of at least 4 filters, 4 filters at once, from a dense weight; gives the number of filters that are done. */
+function emitBlocks(
+  fn: FunctionBuilder,
+  spec: PrepareSpec & { kind: "winograd" },
+  from: I32,
+  to: I32,
+  target: Local<"i32">,
+  channelStep: Local<"i32">,
+  pointStep: Local<"i32">,
+): number {
+  const { m, channels, filters } = spec;
+  const rest = m % filters;
+  const done = filters < 4 ? 0 : rest < 4 ? m - rest : m;
+  const row = fn.let(i32.const(0));
+  fn.for(row, i32.const(done), filters, () => {
+    setPlace(fn, spec, row, to, target, channelStep, pointStep);
+    const start = fn.let(i32.const(0));
+    const width = fn.let(i32.shrU(channelStep, i32.const(2)));
+    // The last four filters of a block may overlap with those before.
+    fn.for(start, width, 4, () => {
+      const last = i32.sub(width, i32.const(4));
+      const first = fn.let(i32.select(start, last, i32.ltS(start, last)));
+      const source = fn.let(i32.add(from, i32.mul(i32.add(row, first), i32.const(4 * taps * channels))));
+      const place = fn.let(i32.add(target, i32.shl(first, i32.const(2))));
+      const left = fn.let(i32.const(channels));
+      fn.doWhile(
+        () => {
+          storeFour(fn, source, channels, place, pointStep);
+          fn.set(source, i32.add(source, i32.const(4 * taps)));
+          fn.set(place, i32.add(place, channelStep));
+          fn.set(left, i32.sub(left, i32.const(1)));
+        },
+        () => left,
+      );
+    });
+  });
+  return done;
+}
+
+/** One channel of four filters that follow one another. */
+function storeFour(fn: FunctionBuilder, source: I32, channels: number, place: I32, pointStep: I32): void {
+  const rows = (tap: number) => [0, 1, 2, 3].map((f) => fn.let(v128.load(source, 4 * (f * taps * channels + tap)))) as unknown as readonly [V128, V128, V128, V128];
+  const g = [...transpose(fn, rows(0)), ...transpose(fn, rows(4)), transposeHigh(fn, rows(5))[1]];
+  const columns = [0, 1, 2].map((j) => filterVectors(fn, g[j] as V128, g[3 + j] as V128, g[6 + j] as V128)) as unknown as readonly [Six<V128>, Six<V128>, Six<V128>];
+  const to = fn.let(place);
+  for (const i of [0, 1, 2, 3, 4, 5] as const)
+    for (const u of filterVectors(fn, columns[0][i], columns[1][i], columns[2][i])) {
+      fn.store(to, u);
+      fn.set(to, i32.add(to, pointStep));
+    }
+}
+
+/** G g of four filters. The rows of points p and −p differ in the sign of the middle term only. */
+function filterVectors(fn: FunctionBuilder, g0: V128, g1: V128, g2: V128): Six<Local<"v128">> {
+  const term = (point: number, k: number, g: V128) => f32x4.mul(f32x4.const(filterTransform[point]?.[k] as number), g);
+  const pair = (point: number): readonly [V128, V128] => {
+    const even = fn.let(f32x4.add(term(point, 0, g0), term(point, 2, g2)));
+    const odd = fn.let(term(point, 1, g1));
+    return [f32x4.add(even, odd), f32x4.sub(even, odd)];
+  };
+  return mapSix([term(0, 0, g0), ...pair(1), ...pair(3), g2], (v) => fn.let(v));
 }
 
 /** Where filter `row` of channel 0 goes at the first point, and how many bytes further the next channel and the next point are. */
