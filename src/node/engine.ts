@@ -36,4 +36,6 @@ export function enableRevectorize(): boolean {
  */
 export function compileOptimizedOnly(): void {
   setFlagsFromString("--no-liftoff");
+  // V8 14 (Node 26) inlines by what baseline code has counted, and ends the process where there was none.
+  setFlagsFromString("--no-wasm-inlining");
 }
