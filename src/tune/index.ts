@@ -1,14 +1,18 @@
-import type { Target } from "../codegen/target.ts";
+import type { TargetName } from "../artifact/manifest.ts";
+import { type Target, targets } from "../codegen/target.ts";
+import { CadnnError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
 import { legalize } from "../lower/legalize.ts";
 import { optimize, passesFor } from "../passes/index.ts";
+import { detectFeatures, targetsFor } from "../runtime/features.ts";
 import { type Candidate, candidatesOf, type Ranking, rankByModel, type Task, tasksOf } from "./candidates.ts";
 import { emptyLog, mergeLogs, type Timing, type TuningLog, type TuningRecord } from "./log.ts";
 import { measuredCosts } from "./measured-costs.ts";
 import type { Measurer } from "./measurer.ts";
 
 export interface TuneOptions {
-  readonly target: Target;
+  /** What to generate code for; default: the best target of the engine that runs this code. */
+  readonly target?: Target | TargetName;
   readonly measurer: Measurer;
   /** What is known already: problems that it holds for this engine are not measured again. */
   readonly log?: TuningLog;
@@ -56,9 +60,14 @@ const batch = { bytes: 2 ** 28, tasks: 16 } as const;
 /**
  * Measures what a net's kernels may choose from: lowers it, measures the best-ranked choices of every problem, and lowers again with the times known, until
  * lowering chooses nothing that was not measured. The weights should be those that the net will run with, since zeros count.
+ *
+ * @example
+ * const { log } = await tune(importOnnx(bytes), { measurer: createWasmMeasurer(), budgetSeconds: 30 });
+ * const artifact = await compile(bytes, { tuning: log });
  */
 export async function tune(source: Graph, options: TuneOptions): Promise<TuneResult> {
-  const { target, measurer, budgetSeconds = Number.POSITIVE_INFINITY, signal, rank = rankByModel } = options;
+  const { measurer, budgetSeconds = Number.POSITIVE_INFINITY, signal, rank = rankByModel } = options;
+  const target = resolveTarget(options.target);
   const graph = legalize(optimize(source, { passes: passesFor(source) }));
   const deadline = performance.now() + 1000 * budgetSeconds;
   const stopped = () => signal?.aborted === true || performance.now() > deadline;
@@ -88,6 +97,14 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
       }
     }
   }
+}
+
+function resolveTarget(target: Target | TargetName | undefined): Target {
+  if (typeof target === "object") return target;
+  const name = target ?? targetsFor(detectFeatures())[0];
+  if (name !== undefined && Object.hasOwn(targets, name)) return targets[name];
+  if (name === undefined) throw new CadnnError("E_NO_BACKEND", "this engine has no WebAssembly SIMD", { hint: "Tune in a newer engine." });
+  throw new CadnnError("E_INVALID_OPTION", `there is no target ${name}`, { at: "target", hint: `Targets: ${Object.keys(targets).join(", ")}.` });
 }
 
 type Rivals = ReadonlyMap<Task, readonly Candidate[]>;

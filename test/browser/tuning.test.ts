@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { targets } from "../../src/codegen/target.ts";
+import type { TargetName } from "../../src/artifact/manifest.ts";
 import { compile } from "../../src/compile/index.ts";
 import { targetsFor } from "../../src/runtime/features.ts";
 import { createSession, detectFeatures } from "../../src/runtime/index.ts";
@@ -8,9 +8,9 @@ import { zooGraph } from "../../src/zoo/index.ts";
 
 test("a page tunes a net for itself, and compiles it by what it has measured", async () => {
   const net = zooGraph("lenet5", { sparsity: 0.9 });
-  const name = targetsFor(detectFeatures())[0] as keyof typeof targets;
+  const name = targetsFor(detectFeatures())[0] as TargetName;
   // The coarse clock of a page that is not isolated takes longer.
-  const { log, measured } = await tune(net, { target: targets[name], measurer: createWasmMeasurer({ warmupMs: 4 }), budgetSeconds: 5 });
+  const { log, measured } = await tune(net, { measurer: createWasmMeasurer({ warmupMs: 4 }), budgetSeconds: 5 });
   expect(measured.map((r) => r.kernel)).toContain("f32-spmm");
   for (const { engine, times } of measured) {
     expect(engine).toMatch(/^chrome-\d+\/(x64|arm64)\/\d+-threads$/);

@@ -1,4 +1,3 @@
-import { targets } from "../../codegen/target.ts";
 import { CadnnError } from "../../errors.ts";
 import { compileOptimizedOnly, enableRelaxedSimd } from "../../node/engine.ts";
 import { appendLine, defaultTuningFile, openLines } from "../../node/tuning-file.ts";
@@ -39,7 +38,7 @@ export const command: Command = {
     interruptible();
     const started = performance.now();
     const { measured, complete } = await tune(graph, {
-      target: targets[target],
+      target,
       measurer,
       log,
       budgetSeconds,
