@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -47,6 +48,23 @@ describe("tune", () => {
     expect(json()).toMatchObject({ problems: 0, complete: false });
     expect(readFileSync(file, "utf8")).toBe(`${line}\n`);
     expect(existsSync(at("none.jsonl"))).toBe(false);
+  });
+
+  test("keeps what it has when it is interrupted", async () => {
+    await cadnn("zoo", "mobilenet_v2", "-o", at("large.onnx"));
+    const cli = new URL("../../src/cli/main.ts", import.meta.url).pathname;
+    const child = spawn(process.execPath, ["--import", "tsx", cli, "tune", at("large.onnx"), "--log", at("large.jsonl")], { stdio: ["ignore", "ignore", "pipe"] });
+    let stderr = "";
+    child.stderr.on("data", (text: Buffer) => {
+      stderr += text.toString();
+    });
+    const exit = new Promise((resolve) => child.once("exit", resolve));
+    while (!existsSync(at("large.jsonl"))) await new Promise((resolve) => setTimeout(resolve, 20));
+    child.kill("SIGINT");
+    expect(await exit).toBe(130);
+    expect(stderr).toContain("E_INTERRUPTED");
+    expect(stderr).toContain("the same command goes on from there");
+    expect(parseTuningLog(readFileSync(at("large.jsonl"), "utf8")).records.length).toBeGreaterThan(0);
   });
 
   test("names a damaged line, a missing log and a target that does not run here", async () => {

@@ -113,6 +113,17 @@ describe("costs from a log", () => {
     }
   });
 
+  test("of several engines choose what is good for all of them", async () => {
+    const { log } = await tune(net, { target, measurer: fakeMeasurer(estimate) });
+    const record = log.records.find((r) => r.kernel === "f32-gemm" && r.times.length > 2) as TuningRecord;
+    const problem = parseCanonical(record.problem) as GemmProblem;
+    const [a, b, c] = record.times.map((t) => t.choice) as [string, string, string];
+    const timed = (engine: string, ...ns: [number, number, number]) => ({ ...record, engine, times: [a, b, c].map((choice, i) => ({ choice, ns: ns[i] as number })) });
+    const best = (...records: TuningRecord[]) => canonicalText(measuredCosts({ records }).best(f32Gemm, problem, target)?.choice);
+    const [first, second] = [timed("one", 100, 120, 300), timed("other", 300, 120, 100)];
+    expect([best(first), best(second), best(first, second)]).toEqual([a, c, b]);
+  });
+
   test("leave other targets, unknown kernels and choices that no longer exist alone", async () => {
     const { log } = await tune(net, { target, measurer: fakeMeasurer(upsideDown) });
     const strange = parseTuningLog(formatLog(log).replaceAll('"filters":', '"strangers":').replaceAll("f32-matvec", "f32-mystery"));

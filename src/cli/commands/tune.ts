@@ -47,7 +47,10 @@ export const command: Command = {
       onRecord: (record) => appendLine(file, formatRecord(record)),
     });
     const seconds = (performance.now() - started) / 1000;
-    if (signal.aborted) progress.note(`interrupted; ${file} has what was measured`);
+    if (signal.aborted) {
+      const hint = `${file} has what was measured; the same command goes on from there.`;
+      throw new CadnnError("E_INTERRUPTED", `tuning was interrupted after ${measured.length} problems`, { at: path, hint });
+    }
     const { tried, space } = countTimes(measured);
     const text = formatPairs([
       ["measured", `${measured.length} problems in ${formatDuration(seconds)}${complete ? "" : ", not all yet: call it again to go on"}`],
