@@ -152,7 +152,7 @@ export const f32Winograd = defineKernel<WinogradProblem, WinogradChoice>({
   },
 });
 
-/** Filters a group such that two and four threads get equal shares as far as possible. */
+/** Filters a group such that two and four threads get equal shares as far as possible, large ones rather than small ones. */
 function evenGroup(m: number, filters: number): number {
   const sizes = Array.from({ length: Math.ceil(Math.min(m, 72) / filters) }, (_, i) => (i + 1) * filters).filter((size, i, all) => size >= 24 || i === all.length - 1);
   const share = (size: number, threads: number) => {
@@ -160,7 +160,7 @@ function evenGroup(m: number, filters: number): number {
     const ends = Array.from({ length: threads + 1 }, (_, t) => Math.min(m, size * Math.floor((count * t) / threads)));
     return Math.max(...ends.slice(1).map((end, t) => end - (ends[t] as number))) * threads;
   };
-  return sizes.reduce((best, size) => (share(size, 2) + share(size, 4) < share(best, 2) + share(best, 4) ? size : best));
+  return sizes.reduce((best, size) => (share(size, 2) + share(size, 4) <= share(best, 2) + share(best, 4) ? size : best));
 }
 
 /** The two best ways to compute the products. */
