@@ -30,6 +30,16 @@ export interface Padding {
 
 export const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
 
+/**
+ * Elements from one plane to the next: whole vectors, and for larger planes an odd number of cache lines, so that the same pixel of many planes falls
+ * into different sets of the first-level cache.
+ */
+function planeStride(elements: number): number {
+  if (elements < 256) return roundUp(elements, 4);
+  const lines = Math.ceil(elements / 16);
+  return 16 * (lines % 2 === 0 ? lines + 1 : lines);
+}
+
 /** Row-major, nothing between elements: what users see. */
 export function linear(shape: readonly number[]): Layout {
   const strides = new Array<number>(shape.length);
@@ -41,11 +51,11 @@ export function linear(shape: readonly number[]): Layout {
   return { lanes: 1, strides, base: 0, size: n };
 }
 
-/** Planes of an image without gaps between rows; each plane takes a multiple of 4 elements, so that whole vectors cover it. */
+/** Planes of an image without gaps between rows; whole vectors cover it. */
 export function compactPlanes(shape: readonly number[]): Layout {
   if (shape.length !== 4) return linear(shape);
   const [n, c, h, w] = shape as [number, number, number, number];
-  const plane = h * w === 1 ? 1 : roundUp(h * w, 4);
+  const plane = h * w === 1 ? 1 : planeStride(h * w);
   return { lanes: 1, strides: [c * plane, plane, w, 1], base: 0, size: n * c * plane };
 }
 
@@ -62,7 +72,7 @@ export function paddedPlanes(shape: readonly number[], padding: Padding, lanes: 
   const { top, left, bottom, right, sh, sw } = padding;
   const rows = Math.ceil((top + h + bottom) / sh);
   const pitch = sw === 1 ? w + Math.max(left, right) : Math.ceil((left + w + right) / sw);
-  const phase = roundUp(rows * pitch + (sw === 1 ? Math.min(left, right) : 0) + 4, 4);
+  const phase = planeStride(rows * pitch + (sw === 1 ? Math.min(left, right) : 0) + 4);
   const plane = phase * sh * sw * lanes;
   const planes = lanes === 1 ? n * c : c;
   const split = sh * sw > 1;

@@ -80,7 +80,7 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
           for (const tile of tileShapes(p.region, vectors)) {
             const { count } = tilesOf(p.region, tile);
             const fitting = Math.max(1, Math.floor(target.l1Bytes / 64 / linesOf(p, tile)));
-            for (const share of [0.6, 0.35, 1.2]) {
+            for (const share of [0.55, 0.35, 1]) {
               const passes = Math.ceil(p.channels / Math.max(1, Math.floor(fitting * share)));
               const channels = Math.ceil(p.channels / passes);
               const choice: SpmmChoice = { tile, group, filters, channels, split: count >= 8 ? "tiles" : "filters" };
@@ -104,7 +104,7 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
     const compute = Math.max(3.6, vectors * filters * (target.fma ? 0.52 : 0.56) + (group === 4 ? 0.1 : 0.4) + (filters === 2 ? 0.6 : 0)) + spills;
     // Lines that a pass leaves no room for come from the second-level cache, about 20 bytes a cycle.
     const lines = linesOf(p, tile);
-    const resident = Math.min(1, (0.75 * target.l1Bytes) / (channels * lines * 64));
+    const resident = Math.min(1, (0.55 * target.l1Bytes) / (channels * lines * 64));
     const far = (1 - resident) * ((tile.rows * (16 * tile.vectors + 48)) / 20);
     const first = (channels * lines * 64) / 20;
     const padding = group === 4 ? 1.5 * rows * passes : 0;
