@@ -127,6 +127,24 @@ const spaceToDepth: Rewrite = (b, node) => {
   return [b.add("Reshape", [swapped], { shape: output(node).type.shape })];
 };
 
+/** A 1×1 window with strides reads every so manyth pixel: those alone are kept, and the window slides by 1. */
+const subsample: Rewrite = (b, node) => {
+  const [x, ...rest] = node.inputs as [Value, ...(Value | undefined)[]];
+  const strides = node.attrs.strides as readonly number[];
+  const rank = x.type.shape.length - strides.length;
+  const sizes = x.type.shape.map((size, i) => (i < rank ? size : Math.ceil(size / (strides[i - rank] as number))));
+  const steps = x.type.shape.map((_, i) => (i < rank ? 1 : (strides[i - rank] as number)));
+  const kept = b.add("Slice", [x], { starts: sizes.map(() => 0), sizes, steps });
+  return [b.add(node.op, [kept, ...rest], { ...node.attrs, strides: strides.map(() => 1) })];
+};
+
+/** Whether a convolution of several channels skips pixels that no filter sees. */
+function skipsPixels(node: Node): boolean {
+  const { strides, pads } = node.attrs as { strides: readonly number[]; pads: readonly number[] };
+  const kernel = input(node, 1).type.shape.slice(2);
+  return strides.some((s) => s > 1) && kernel.every((k) => k === 1) && pads.every((p) => p === 0) && !isInteger(node);
+}
+
 const rules: readonly Rule[] = [
   { ops: ["MaxPool", "Resize", "ReduceL2"], when: isInteger, rewrite: byWayOfFloats },
   {
@@ -134,6 +152,7 @@ const rules: readonly Rule[] = [
     when: (node) => input(node).type.shape.length === 3 && node.outputs.length === 1,
     rewrite: liftToPlanes,
   },
+  { ops: ["Conv", "FusedConv"], when: skipsPixels, rewrite: subsample },
   { ops: ["ConvTranspose"], rewrite: (b, node) => [transposedConv(b, input(node), input(node, 1), node.inputs[2], node.attrs, output(node).type.shape)] },
   { ops: ["ConvGradInput"], rewrite: (b, node) => [transposedConv(b, input(node), input(node, 1), undefined, node.attrs, node.attrs.inputShape as readonly number[])] },
   { ops: ["AveragePoolGrad"], rewrite: averagePoolGrad },
