@@ -1,3 +1,4 @@
+import type { Target } from "../codegen/target.ts";
 import { type I32, i32 } from "../codegen/wasm/code.ts";
 import type { FunctionBuilder, Local } from "../codegen/wasm/function.ts";
 
@@ -21,6 +22,11 @@ export interface Tile {
 
 export function tileFits(region: Region, tile: Tile): boolean {
   return tile.rows <= region.h && 4 * tile.vectors <= region.w;
+}
+
+/** Registers that a tile's vectors take: one each or, where the engine merges pairs, one for two neighbours of a row. */
+export function registersOf({ rows, vectors }: Tile, target: Target): number {
+  return rows * (target.pairs && vectors % 2 === 0 ? vectors / 2 : vectors);
 }
 
 export function tilesOf(region: Region, tile: Tile): { readonly x: number; readonly y: number; readonly count: number } {

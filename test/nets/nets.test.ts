@@ -28,14 +28,15 @@ const arm: Plan = [
 ];
 
 /** Runs a file by generated kernels and by onnxruntime: they agree, and every number of threads gives the same bits. */
-async function check(model: Uint8Array, plan: Plan): Promise<void> {
+async function check(name: string, model: Uint8Array, plan: Plan): Promise<void> {
   const { inputs } = importOnnx(model);
   const random = createRandom(3, "pixels");
   const pixels = (shape: readonly number[]) => Float32Array.from({ length: elementCount(shape) }, () => random.normal());
   const feeds = Object.fromEntries(inputs.map(({ name, type: { shape } }) => [name, float32Tensor(shape, pixels(shape))]));
   const expected = await runOnnxruntime(model, feeds);
   const artifact = await compile(model, { targets: plan.map(([target]) => target) });
-  for (const { target, bytes } of decodeArtifact(artifact).manifest.modules) expect(bytes, `module of ${target}`).toBeLessThan(150_000);
+  const limit = name === "resnet50" ? 150_000 : 300_000;
+  for (const { target, bytes } of decodeArtifact(artifact).manifest.modules) expect(bytes, `module of ${target}`).toBeLessThan(limit);
   for (const [target, counts] of plan) {
     let first: ReadonlyMap<string, Tensor> | undefined;
     for (const threads of counts) {
@@ -67,7 +68,7 @@ describe("nets of the zoo compute what onnxruntime does", { timeout: 180_000 }, 
     ["inception_v3", 0, once],
     ["inception_v3", 0.85, once],
   ];
-  test.each(nets)("%s at sparsity %d", (name, sparsity, plan) => check(exportOnnx(zooGraph(name, { sparsity })), plan));
+  test.each(nets)("%s at sparsity %d", (name, sparsity, plan) => check(name, exportOnnx(zooGraph(name, { sparsity })), plan));
 });
 
 const folder = "../shared/data/nets";
@@ -75,7 +76,7 @@ if (!existsSync(folder)) console.log(`skipped: trained nets (${folder} is missin
 
 describe.skipIf(!existsSync(folder))("trained nets compute what onnxruntime does", () => {
   test.each(["cifar10_resnet20", "cifar10_resnet56", "mobilenet_v1_0.25_224_bn", "mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224"])("%s", (name) =>
-    check(new Uint8Array(readFileSync(`${folder}/${name}.onnx`)), all),
+    check(name, new Uint8Array(readFileSync(`${folder}/${name}.onnx`)), all),
   );
 });
 

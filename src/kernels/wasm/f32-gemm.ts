@@ -2,7 +2,7 @@ import { f32x4, type I32, i32, v128 } from "../../codegen/wasm/code.ts";
 import type { Local } from "../../codegen/wasm/function.ts";
 import type { Activation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext } from "../kernel.ts";
-import { type Region, setTileOffsets, type Tile, tileFits, tilesOf, vectorOffsets } from "../region.ts";
+import { type Region, registersOf, setTileOffsets, type Tile, tileFits, tilesOf, vectorOffsets } from "../region.ts";
 import { emitActivation, madd } from "../vector-math.ts";
 
 /**
@@ -46,6 +46,7 @@ export interface GemmChoice {
 }
 
 const shapes: readonly { readonly filters: number; readonly vectors: number }[] = [
+  { filters: 6, vectors: 4 },
   { filters: 6, vectors: 2 },
   { filters: 5, vectors: 2 },
   { filters: 4, vectors: 2 },
@@ -60,6 +61,9 @@ const shapes: readonly { readonly filters: number; readonly vectors: number }[] 
   { filters: 4, vectors: 4 },
   { filters: 4, vectors: 5 },
 ];
+
+/** More taps than these make straight code long and bring nothing. */
+const unrolledTaps = 25;
 
 /** Row-by-row arrangements of a number of vectors that fit the region. */
 export function tileShapes(region: Region, vectors: number): Tile[] {
@@ -76,15 +80,16 @@ export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
     const depth = p.channels * p.taps.length;
     const choices: GemmChoice[] = [];
     for (const { filters, vectors } of shapes) {
-      if (filters * vectors + vectors + 1 > target.vectorRegisters && filters * vectors > 1) continue;
       if (filters > p.m && filters > 1) continue;
       for (const tile of tileShapes(p.region, vectors)) {
+        const held = registersOf(tile, target);
+        if (filters * held + held + 1 > target.vectorRegisters && filters * vectors > 1) continue;
         const { count } = tilesOf(p.region, tile);
         const chunk = Math.max(1, Math.min(count, Math.floor(49152 / (depth * vectors * 4))));
         const blocks = Math.ceil(p.m / filters);
         const split = count >= 16 || count >= blocks ? "tiles" : "filters";
         choices.push({ filters, tile, chunk, taps: p.taps.length > 1 && p.weights.kind === "packed" ? "table" : "unrolled", split });
-        if (p.taps.length > 1 && p.weights.kind === "packed") choices.push({ filters, tile, chunk, taps: "unrolled", split });
+        if (p.taps.length > 1 && p.taps.length <= unrolledTaps && p.weights.kind === "packed") choices.push({ filters, tile, chunk, taps: "unrolled", split });
       }
     }
     return choices;
@@ -95,10 +100,11 @@ export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
     const count = tilesOf(p.region, tile).count;
     const rest = p.m % filters;
     const blockCycles = (f: number) => {
-      const live = f * vectors + vectors + (target.loadsFirst ? f : 1);
+      const held = registersOf(tile, target);
+      const live = f * held + held + (target.loadsFirst ? f : 1);
       const spills = Math.max(0, live - target.vectorRegisters) * 1.5 + (target.loadsFirst && live >= target.vectorRegisters ? 0.4 : 0);
       const blocks = target.loadsFirst && choice.taps === "unrolled" && p.taps.length > 1 ? 2 : 1;
-      const step = Math.max(f * vectors * 0.5, (f * (target.splatFoldsAddress ? 1 : 2) + vectors) / 2) + 0.7 + spills + (choice.taps === "table" ? 0.7 : 0);
+      const step = Math.max(f * held * 0.5, (f * (target.splatFoldsAddress ? 1 : 2) + held) / 2) + 0.7 + spills + (choice.taps === "table" ? (target.loadsFirst ? 0.7 : 0.2) : 0);
       return p.channels * p.taps.length * step * blocks + f * vectors * 2 + 12;
     };
     return count * (Math.floor(p.m / filters) * blockCycles(filters) + (rest > 0 ? blockCycles(rest) : 0));

@@ -2,7 +2,7 @@ import { f32x4, type I32, i32, v128 } from "../../codegen/wasm/code.ts";
 import type { Local } from "../../codegen/wasm/function.ts";
 import type { Activation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext, roundedCount } from "../kernel.ts";
-import { type Region, setTileOffsets, type Tile, tilesOf, vectorOffsets } from "../region.ts";
+import { type Region, registersOf, setTileOffsets, type Tile, tilesOf, vectorOffsets } from "../region.ts";
 import { emitActivation, madd } from "../vector-math.ts";
 import { tileShapes } from "./f32-gemm.ts";
 
@@ -74,10 +74,10 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
     const choices: SpmmChoice[] = [];
     for (const filters of [1, 2] as const) {
       if (filters > p.block) continue;
-      for (const vectors of filters === 1 ? [8, 7, 12, 6, 10, 14, 13, 4, 2, 1, 16, 20] : [4, 5, 6, 7, 2, 1, 8, 10])
+      for (const vectors of filters === 1 ? [8, 7, 12, 6, 10, 14, 13, 4, 2, 1, 16, 20, 24] : [4, 5, 6, 7, 2, 1, 8, 10])
         for (const group of [4, 1] as const) {
-          if ((vectors + 1) * filters + 1 > target.vectorRegisters) continue;
           for (const tile of tileShapes(p.region, vectors)) {
+            if ((registersOf(tile, target) + 1) * filters + 1 > target.vectorRegisters) continue;
             const { count } = tilesOf(p.region, tile);
             const fitting = Math.max(1, Math.floor(target.l1Bytes / 64 / linesOf(p, tile)));
             for (const share of [0.55, 0.35, 1]) {
@@ -94,7 +94,7 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
   },
   cost(p, choice, target) {
     const { tile, group, filters, channels } = choice;
-    const vectors = tile.rows * tile.vectors;
+    const vectors = registersOf(tile, target);
     const rows = p.m / filters;
     const passes = Math.ceil(p.channels / channels);
     const entries = p.nonZeros / filters;

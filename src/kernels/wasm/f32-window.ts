@@ -2,7 +2,7 @@ import { f32x4, i32, type V128, v128 } from "../../codegen/wasm/code.ts";
 import type { Local } from "../../codegen/wasm/function.ts";
 import type { Activation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext } from "../kernel.ts";
-import { type Region, setTileOffsets, type Tile, tileFits, tilesOf, vectorOffsets } from "../region.ts";
+import { type Region, registersOf, setTileOffsets, type Tile, tileFits, tilesOf, vectorOffsets } from "../region.ts";
 import { emitActivation, madd } from "../vector-math.ts";
 
 /**
@@ -40,12 +40,13 @@ export const f32Window = defineKernel<WindowProblem, WindowChoice>({
   choices: (p) => tileCandidates.filter((tile) => tileFits(p.region, tile)).map((tile) => ({ tile })),
   cost(p, { tile }, target) {
     const loads = new Set(loadPlan(p, tile).map((l) => l.offset)).size;
-    const vectors = tile.rows * tile.vectors;
+    const vectors = registersOf(tile, target);
+    const perVector = vectors / (tile.rows * tile.vectors);
     const resident = p.kind === "depthwise" ? p.taps.length : 0;
     // An engine that places loads first lets as many loads run ahead as there are more of them than links in each accumulator's chain.
     const ahead = target.loadsFirst ? Math.max(1, loads - p.taps.length) : 1;
     const spill = Math.max(0, resident + vectors + ahead - target.vectorRegisters);
-    const perTile = loads * (p.columnStep === 1 ? 0.5 : 1.2) + vectors * p.taps.length * 0.5 + vectors * 2 + spill * vectors * 0.5 + 10;
+    const perTile = loads * perVector * (p.columnStep === 1 ? 0.5 : 1.2) + vectors * p.taps.length * 0.5 + vectors * 2 + spill * vectors * 0.5 + 10;
     return p.channels * (tilesOf(p.region, tile).count * perTile + 20);
   },
   sharesLoads: (_, { tile }) => tile.rows > 1,
