@@ -23,7 +23,12 @@ export const f32Matvec = defineKernel<MatvecProblem, MatvecChoice>({
   backend: "wasm",
   operands: (p) => ["x", "w", ...(p.bias ? ["bias"] : []), "y"],
   choices: (p) => [4, 6, 8, 2, 1].filter((filters) => filters <= p.m).map((filters) => ({ filters })),
-  cost: (p, { filters }) => (p.rows * Math.ceil(p.m / filters) * (Math.ceil(p.k / 4) * (filters + 1) + filters * 10)) / 1.5,
+  cost(p, { filters }) {
+    const compute = (p.rows * Math.ceil(p.m / filters) * (Math.ceil(p.k / 4) * (filters + 1) + filters * 10)) / 1.5;
+    // Weights that the second-level cache does not hold come at about 6 bytes a cycle.
+    const bytes = 4 * p.m * p.k;
+    return Math.max(compute, bytes > 500_000 ? bytes / 6 : 0);
+  },
   sharesLoads: (_, { filters }) => filters > 1,
   items: (p, { filters }) => Math.ceil(p.m / filters),
   emit(context, p, { filters }) {
