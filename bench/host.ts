@@ -2,6 +2,10 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname } from "node:path";
+import type { TargetName } from "../src/artifact/manifest.ts";
+import { type Target, targets } from "../src/codegen/target.ts";
+import { compileOptimizedOnly, enableRelaxedSimd } from "../src/node/engine.ts";
+import { detectFeatures, targetsFor } from "../src/runtime/features.ts";
 
 /** Where and when something was measured. */
 export interface Host {
@@ -18,6 +22,16 @@ export function thisHost(): Host {
     cpu: cpus()[0]?.model ?? "unknown",
     processors: cpus().length,
   };
+}
+
+/** Has this engine run nothing but optimized code, and gives the target of that name, or the best one here. */
+export function targetToMeasure(name: string | undefined): Target {
+  compileOptimizedOnly();
+  const relaxedSimd = enableRelaxedSimd();
+  const wanted = (name ?? targetsFor({ ...detectFeatures(), relaxedSimd })[0]) as TargetName;
+  const target = targets[wanted];
+  if (target === undefined) throw new Error(`there is no target ${wanted}; targets are ${Object.keys(targets).join(", ")}`);
+  return target;
 }
 
 /** Starts the running script again, with the same arguments but for `--node PATH`, in another Node; gives its exit code. */

@@ -3,14 +3,12 @@ import { parseArgs } from "node:util";
 import type { TargetName } from "../src/artifact/manifest.ts";
 import { median, round } from "../src/cli/format.ts";
 import { formatTable } from "../src/cli/table.ts";
-import { type Target, targets } from "../src/codegen/target.ts";
+import type { Target } from "../src/codegen/target.ts";
 import { elementCount } from "../src/ir/types.ts";
 import { type Costs, estimatedCosts } from "../src/kernels/costs.ts";
-import { compileOptimizedOnly, enableRelaxedSimd } from "../src/node/engine.ts";
-import { detectFeatures, targetsFor } from "../src/runtime/features.ts";
 import { measuredCosts, parseTuningLog } from "../src/tune/index.ts";
 import { type Classified, type ClassSummary, classOf, type Gain, gainsOf, summarize } from "./classes.ts";
-import { type Host, record, runIn, thisHost } from "./host.ts";
+import { type Host, record, runIn, targetToMeasure, thisHost } from "./host.ts";
 import { type Layer, layersThat } from "./layers.ts";
 import { type Candidate, candidateOf, everyChoice, mainCall, peakMacs, peakOf, type Turns, turnsOf } from "./measure.ts";
 import { formatWeights, layerGraph } from "./shapes.ts";
@@ -179,11 +177,7 @@ function gainTable(gains: readonly Gain[]): string {
 function main(): void {
   if (values.help) return console.log(usage);
   if (values.node !== undefined) process.exit(runIn(values.node));
-  compileOptimizedOnly();
-  const relaxedSimd = enableRelaxedSimd();
-  const name = (values.target ?? targetsFor({ ...detectFeatures(), relaxedSimd })[0]) as TargetName;
-  const target = targets[name];
-  if (target === undefined) throw new Error(`there is no target ${name}; targets are ${Object.keys(targets).join(", ")}`);
+  const target = targetToMeasure(values.target);
   const costs = values.tuning === undefined ? estimatedCosts : measuredCosts(parseTuningLog(readFileSync(values.tuning, "utf8")));
   const peak = peakOf(target);
   const measured = batches(layersThat(positionals)).flatMap((batch) => {
@@ -199,7 +193,7 @@ function main(): void {
   const peaks = measured.map((m) => round(m.peak / 1e9, 2));
   const peakGmacs = [Math.min(...peaks), Math.max(...peaks)] as const;
   const host = thisHost();
-  console.log(`${host.engine}, ${name}, one thread, peak ${peakGmacs.join(" to ")} G multiply-adds a second\n\n${layerTable(layers)}\n`);
+  console.log(`${host.engine}, ${target.name}, one thread, peak ${peakGmacs.join(" to ")} G multiply-adds a second\n\n${layerTable(layers)}\n`);
   if (values.choices) return;
   console.log(`${summaryTable(summarize(layers))}\n\n${gainTable(gainsOf(layers))}`);
   const nets = [...new Set(layers.map((l) => l.net))];
@@ -210,7 +204,7 @@ function main(): void {
     const run: KernelsRun = {
       host,
       net,
-      target: name,
+      target: target.name,
       peakGmacs,
       rounds: Number(values.rounds),
       tuned: values.tuning !== undefined,

@@ -2,15 +2,13 @@ import { parseArgs } from "node:util";
 import type { TargetName } from "../src/artifact/manifest.ts";
 import { round } from "../src/cli/format.ts";
 import { formatTable } from "../src/cli/table.ts";
-import { type Target, targets } from "../src/codegen/target.ts";
+import type { Target } from "../src/codegen/target.ts";
 import { type Costs, canonicalText } from "../src/kernels/costs.ts";
 import { legalize } from "../src/lower/legalize.ts";
-import { compileOptimizedOnly, enableRelaxedSimd } from "../src/node/engine.ts";
 import { optimize } from "../src/passes/index.ts";
-import { detectFeatures, targetsFor } from "../src/runtime/features.ts";
 import { type Candidate, candidatesOf, rankByModel, type Task, tasksOf } from "../src/tune/candidates.ts";
 import { createWasmMeasurer, emptyLog, type Measurer, measuredCosts, type TuningLog, tune } from "../src/tune/index.ts";
-import { type Host, record, runIn, thisHost } from "./host.ts";
+import { type Host, record, runIn, targetToMeasure, thisHost } from "./host.ts";
 import { type Layer, layersThat } from "./layers.ts";
 import { formatWeights, layerGraph } from "./shapes.ts";
 
@@ -136,11 +134,7 @@ function summarize(rows: readonly Row[]): Omit<TuningRun, "host" | "target" | "l
 async function main(): Promise<void> {
   if (values.help) return console.log(usage);
   if (values.node !== undefined) process.exit(runIn(values.node));
-  compileOptimizedOnly();
-  const relaxedSimd = enableRelaxedSimd();
-  const name = (values.target ?? targetsFor({ ...detectFeatures(), relaxedSimd })[0]) as TargetName;
-  const target = targets[name];
-  if (target === undefined) throw new Error(`there is no target ${name}; targets are ${Object.keys(targets).join(", ")}`);
+  const target = targetToMeasure(values.target);
   const measurer = createWasmMeasurer({ warmupMs: 0 });
   const layers = layersThat(positionals).filter((_, i) => i % Number(values.every) === 0);
   const rows: Row[] = [];
@@ -151,14 +145,14 @@ async function main(): Promise<void> {
     log = compared.log;
     rows.push(...compared.rows);
   }
-  const run: TuningRun = { host: thisHost(), target: name, layers: layers.length, ...summarize(rows), rows };
+  const run: TuningRun = { host: thisHost(), target: target.name, layers: layers.length, ...summarize(rows), rows };
   const right = (title: string) => ({ title, align: "right" }) as const;
   const table = formatTable(
     [{ title: "layer" }, { title: "kernel" }, right("choices"), right("tried"), right("best µs"), right("picked"), right("estimated")],
     rows.map((r) => [r.layer, r.kernel, r.space, r.tried, r.bestUs.toFixed(1), `${r.picked.toFixed(2)}×`, `${r.estimated.toFixed(2)}×`]),
   );
   const { rows: _, host, ...summary } = run;
-  console.log(`${host.engine}, ${name}\n\n${table}\n\n${JSON.stringify(summary, undefined, 1)}`);
+  console.log(`${host.engine}, ${target.name}\n\n${table}\n\n${JSON.stringify(summary, undefined, 1)}`);
   const file = values.out ?? (positionals.length === 0 ? new URL("results/tuning.json", import.meta.url).pathname : undefined);
   if (file !== undefined) record(file, run);
 }
