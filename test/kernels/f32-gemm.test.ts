@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, test } from "vitest";
 import { f32Gemm, type GemmChoice, type GemmProblem, type GemmWeights } from "../../src/kernels/wasm/f32-gemm.ts";
 import { blank, checkKernel, fuzz, type Operand } from "./harness.ts";
-import { activated, activations, at, inSpan, noise, outSpan, regions, tapLists } from "./problems.ts";
+import { activated, activations, at, forEachOutput, inSpan, noise, outSpan, regions, tapLists } from "./problems.ts";
 import { packed } from "./weights.ts";
 
 const problems: fc.Arbitrary<GemmProblem> = fc
@@ -40,23 +40,20 @@ function check(p: GemmProblem, seed: number, more: (choices: readonly GemmChoice
   const outputSize = (p.m - 1) * p.outStride + outSpan(region);
   const residual = noise(seed, "residual", outputSize);
   const expected = new Map<number, { value: number; tolerance: number }>();
-  for (let m = 0; m < p.m; m++)
-    for (let row = 0; row < region.h; row++)
-      for (let column = 0; column < region.w; column++) {
-        const index = m * p.outStride + row * region.outPitch + column;
-        const terms = [p.bias ? at(bias, m) : 0, p.residual ? at(residual, index) : 0];
-        for (let c = 0; c < p.channels; c++)
-          for (let t = 0; t < taps.length; t++) terms.push(weight(m, c, t) * at(x, c * p.channelStride + at(taps, t) + row * region.inPitch + column));
-        expected.set(
-          index,
-          activated(
-            p.activation,
-            terms.reduce((a, b) => a + b, 0),
-            terms.reduce((a, b) => a + Math.abs(b), 0),
-            terms.length,
-          ),
-        );
-      }
+  forEachOutput(p, (m, row, column, index) => {
+    const terms = [p.bias ? at(bias, m) : 0, p.residual ? at(residual, index) : 0];
+    for (let c = 0; c < p.channels; c++)
+      for (let t = 0; t < taps.length; t++) terms.push(weight(m, c, t) * at(x, c * p.channelStride + at(taps, t) + row * region.inPitch + column));
+    expected.set(
+      index,
+      activated(
+        p.activation,
+        terms.reduce((a, b) => a + b, 0),
+        terms.reduce((a, b) => a + Math.abs(b), 0),
+        terms.length,
+      ),
+    );
+  });
   const operands: Record<string, Operand> = {
     x: { data: x },
     w: { data: weights.kind === "packed" ? w : strided },

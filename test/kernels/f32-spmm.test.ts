@@ -3,7 +3,7 @@ import { describe, test } from "vitest";
 import { targets } from "../../src/codegen/target.ts";
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../../src/kernels/wasm/f32-spmm.ts";
 import { blank, checkKernel, fuzz } from "./harness.ts";
-import { activated, activations, at, inSpan, noise, outSpan, regions, tapLists } from "./problems.ts";
+import { activated, activations, at, forEachOutput, inSpan, noise, outSpan, regions, tapLists } from "./problems.ts";
 import { paired, prune, stream } from "./weights.ts";
 
 interface Case {
@@ -46,19 +46,16 @@ function check({ problem: p, zeros, emptyRows }: Case, seed: number, more: (choi
   const outputSize = (p.m - 1) * p.outStride + outSpan(region);
   const residual = noise(seed, "residual", outputSize);
   const expected = new Map<number, { value: number; tolerance: number }>();
-  for (let m = 0; m < p.m; m++)
-    for (let row = 0; row < region.h; row++)
-      for (let column = 0; column < region.w; column++) {
-        const index = m * p.outStride + row * region.outPitch + column;
-        let sum = (p.bias ? at(bias, m) : 0) + (p.residual ? at(residual, index) : 0);
-        let magnitude = (p.bias ? Math.abs(at(bias, m)) : 0) + (p.residual ? Math.abs(at(residual, index)) : 0);
-        for (let k = 0; k < depth; k++) {
-          const product = at(w, m * depth + k) === 0 ? 0 : at(w, m * depth + k) * at(x, offsetOf(k) + row * region.inPitch + column);
-          sum += product;
-          magnitude += Math.abs(product);
-        }
-        expected.set(index, activated(p.activation, sum, magnitude, depth + 2));
-      }
+  forEachOutput(p, (m, row, column, index) => {
+    let sum = (p.bias ? at(bias, m) : 0) + (p.residual ? at(residual, index) : 0);
+    let magnitude = (p.bias ? Math.abs(at(bias, m)) : 0) + (p.residual ? Math.abs(at(residual, index)) : 0);
+    for (let k = 0; k < depth; k++) {
+      const product = at(w, m * depth + k) === 0 ? 0 : at(w, m * depth + k) * at(x, offsetOf(k) + row * region.inPitch + column);
+      sum += product;
+      magnitude += Math.abs(product);
+    }
+    expected.set(index, activated(p.activation, sum, magnitude, depth + 2));
+  });
   const streamOf = ({ group, filters, channels: pass }: SpmmChoice) => stream(w, { m: p.m, channels, taps, group, filters, pass }, offsetOf);
   const choices = Object.values(targets).flatMap((target) => [...f32Spmm.choices(p, target), ...more(f32Spmm.choices(p, target))]);
   const longest = choices.map(streamOf).reduce((a, b) => (b.length > a.length ? b : a));

@@ -3,7 +3,7 @@ import { describe, test } from "vitest";
 import { targets } from "../../src/codegen/target.ts";
 import { f32Winograd, type WinogradChoice, type WinogradProblem, winogradScratch } from "../../src/kernels/wasm/f32-winograd.ts";
 import { blank, checkKernel, fuzz, type Operand } from "./harness.ts";
-import { activated, activations, at, inSpan, noise, outSpan } from "./problems.ts";
+import { activated, activations, at, forEachOutput, inSpan, noise, outSpan } from "./problems.ts";
 import { winogradWeights } from "./weights.ts";
 
 const sizes = fc.constantFrom(5, 7, 9, 13, 4, 6, 11, 14, 17, 23, 27, 8, 12);
@@ -35,16 +35,13 @@ function check(p: WinogradProblem, seed: number, more: (choices: readonly Winogr
   const outputSize = (p.m - 1) * p.outStride + outSpan(region);
   const residual = noise(seed, "residual", outputSize);
   const expected = new Map<number, { value: number; tolerance: number }>();
-  for (let m = 0; m < p.m; m++)
-    for (let row = 0; row < region.h; row++)
-      for (let column = 0; column < region.w; column++) {
-        const index = m * p.outStride + row * region.outPitch + column;
-        let sum = (p.bias ? at(bias, m) : 0) + (p.residual ? at(residual, index) : 0);
-        for (let c = 0; c < p.channels; c++)
-          for (let t = 0; t < 9; t++) sum += at(w, (m * p.channels + c) * 9 + t) * at(x, c * p.channelStride + (row + Math.floor(t / 3)) * region.inPitch + column + (t % 3));
-        // An output's error comes from the whole tile, not from its own terms only.
-        expected.set(index, activated(p.activation, sum, 9 * p.channels + 2, 8));
-      }
+  forEachOutput(p, (m, row, column, index) => {
+    let sum = (p.bias ? at(bias, m) : 0) + (p.residual ? at(residual, index) : 0);
+    for (let c = 0; c < p.channels; c++)
+      for (let t = 0; t < 9; t++) sum += at(w, (m * p.channels + c) * 9 + t) * at(x, c * p.channelStride + (row + Math.floor(t / 3)) * region.inPitch + column + (t % 3));
+    // An output's error comes from the whole tile, not from its own terms only.
+    expected.set(index, activated(p.activation, sum, 9 * p.channels + 2, 8));
+  });
   const choices = Object.values(targets).flatMap((target) => f32Winograd.choices(p, target));
   const scratch = Math.max(...[...choices, ...more(choices)].map((c) => winogradScratch(p, c)));
   const operands: Record<string, Operand> = {

@@ -59,3 +59,12 @@ export function activated(activation: Activation, sum: number, magnitude: number
   const slope = activation.kind === "expr" ? 1.2 : 1;
   return { value, tolerance: slope * (terms + 2) * unit * magnitude + (activation.kind === "expr" ? 1e-6 * (Math.abs(value) + Math.abs(sum)) : 0) + 1e-37 };
 }
+
+/** Walks every pixel of every output plane; `index` is its place in the output. */
+export function forEachOutput(
+  { m, region, outStride }: { readonly m: number; readonly region: Region; readonly outStride: number },
+  body: (filter: number, row: number, column: number, index: number) => void,
+): void {
+  for (let f = 0; f < m; f++)
+    for (let row = 0; row < region.h; row++) for (let column = 0; column < region.w; column++) body(f, row, column, f * outStride + row * region.outPitch + column);
+}
