@@ -43,9 +43,12 @@ export interface SpmmChoice {
   readonly split: "tiles" | "filters";
 }
 
+const passesOf = (p: SpmmProblem, choice: SpmmChoice): number => Math.ceil(p.channels / choice.channels);
+
 /** Elements of operand `scratch`: each item has its own part. */
-export function spmmScratch(p: SpmmProblem, { tile, channels, split }: SpmmChoice): number {
-  if (channels >= p.channels) return 4;
+export function spmmScratch(p: SpmmProblem, choice: SpmmChoice): number {
+  const { tile, split } = choice;
+  if (passesOf(p, choice) === 1) return 4;
   const vectors = tile.rows * tile.vectors;
   return p.m * vectors * 4 * (split === "tiles" ? tilesOf(p.region, tile).count : 1);
 }
@@ -80,13 +83,8 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
             if ((registersOf(tile, target) + 1) * filters + 1 > target.vectorRegisters) continue;
             const { count } = tilesOf(p.region, tile);
             const fitting = Math.max(1, Math.floor(target.l1Bytes / 64 / linesOf(p, tile)));
-            for (const share of [0.55, 0.35, 1]) {
-              const passes = Math.ceil(p.channels / Math.max(1, Math.floor(fitting * share)));
-              const channels = Math.ceil(p.channels / passes);
-              const choice: SpmmChoice = { tile, group, filters, channels, split: count >= 8 ? "tiles" : "filters" };
-              const last = choices.at(-1);
-              if (last?.channels !== channels || last.tile !== tile || last.group !== group) choices.push(choice);
-            }
+            const evenly = (share: number) => Math.ceil(p.channels / Math.ceil(p.channels / Math.max(1, Math.floor(fitting * share))));
+            for (const channels of new Set([0.55, 0.35, 1].map(evenly))) choices.push({ tile, group, filters, channels, split: count >= 8 ? "tiles" : "filters" });
           }
         }
     }
@@ -96,7 +94,7 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
     const { tile, group, filters, channels } = choice;
     const vectors = registersOf(tile, target);
     const rows = p.m / filters;
-    const passes = Math.ceil(p.channels / channels);
+    const passes = passesOf(p, choice);
     const entries = p.nonZeros / filters;
     // Entry by entry the multiplications of one accumulator wait for each other; with all in the first-level cache, measured on x64.
     const live = target.loadsFirst ? filters * vectors + vectors * (group === 4 ? 2 : 1) + filters : filters * (vectors + (group === 4 ? 2 : 1)) + 1;
@@ -122,7 +120,7 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
     const outOffset = fn.local("i32");
     const all = choice.split === "tiles";
     const rows = p.m / choice.filters;
-    const passes = Math.ceil(p.channels / choice.channels);
+    const passes = passesOf(p, choice);
     const vectors = choice.tile.rows * choice.tile.vectors;
     const [firstTile, lastTile] = all ? [begin, end] : [i32.const(0), i32.const(tilesOf(p.region, choice.tile).count)];
     const [firstRow, lastRow] = all ? [i32.const(0), i32.const(rows)] : [begin, end];
