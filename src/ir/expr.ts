@@ -12,7 +12,7 @@ export type Expr =
   /** `a` where `condition` is not 0, else `b`. */
   | { readonly kind: "select"; readonly condition: Expr; readonly a: Expr; readonly b: Expr };
 
-export type UnaryOp = "neg" | "abs" | "sqrt" | "exp" | "log" | "tanh" | "sigmoid" | "erf" | "floor" | "ceil" | "round" | "trunc" | "sign";
+export type UnaryOp = "neg" | "abs" | "sqrt" | "exp" | "log" | "log1p" | "tanh" | "sigmoid" | "erf" | "floor" | "ceil" | "round" | "trunc" | "sign";
 /** Comparisons give 1 or 0. `min` and `max` give NaN if either side is NaN. */
 export type BinaryOp = "add" | "sub" | "mul" | "div" | "min" | "max" | "pow" | "lt" | "le" | "gt" | "ge" | "eq" | "ne";
 
@@ -35,6 +35,8 @@ export const e = {
   sqrt: unary("sqrt"),
   exp: unary("exp"),
   log: unary("log"),
+  /** log(1 + a), exact in proportion also where `a` is small. */
+  log1p: unary("log1p"),
   tanh: unary("tanh"),
   sigmoid: unary("sigmoid"),
   erf: unary("erf"),
@@ -100,6 +102,7 @@ export const unaryFunctions: Readonly<Record<UnaryOp, (a: number) => number>> = 
   sqrt: Math.sqrt,
   exp: Math.exp,
   log: Math.log,
+  log1p: Math.log1p,
   tanh: Math.tanh,
   sigmoid: (a) => 1 / (1 + Math.exp(-a)),
   erf,
@@ -173,6 +176,7 @@ const unaryDerivatives: Readonly<Record<UnaryOp, (a: Expr, self: Expr) => Expr>>
   sqrt: (_, self) => e.div(0.5, self),
   exp: (_, self) => self,
   log: (a) => e.div(1, a),
+  log1p: (a) => e.div(1, e.add(1, a)),
   tanh: (_, self) => e.sub(1, e.mul(self, self)),
   sigmoid: (_, self) => e.mul(self, e.sub(1, self)),
   erf: (a) => e.mul(2 / Math.sqrt(Math.PI), e.exp(e.neg(e.mul(a, a)))),

@@ -127,6 +127,8 @@ function emitUnary(fn: FunctionBuilder, target: Target, op: UnaryOp, a: V128): V
       return exp(fn, target, a);
     case "log":
       return log(fn, target, a);
+    case "log1p":
+      return log1p(fn, target, a);
     case "sigmoid":
       return f32x4.div(one, f32x4.add(one, exp(fn, target, f32x4.neg(a))));
     case "tanh":
@@ -170,6 +172,15 @@ function log(fn: FunctionBuilder, target: Target, a: V128): V128 {
   const special = v128.bitselect(f32x4.const(Number.NEGATIVE_INFINITY), v128.bitselect(x, f32x4.const(Number.NaN), f32x4.ge(x, f32x4.const(0))), f32x4.eq(x, f32x4.const(0)));
   const ordinary = fn.let(v128.and(f32x4.gt(x, f32x4.const(0)), f32x4.lt(x, f32x4.const(Number.POSITIVE_INFINITY))));
   return v128.bitselect(finite, fn.let(special), ordinary);
+}
+
+/** ln(1 + x) = ln w + (x − (w − 1))/w, w = 1 + x rounded: the second term makes up for what rounding took. */
+function log1p(fn: FunctionBuilder, target: Target, a: V128): V128 {
+  const x = fn.let(a);
+  const w = fn.let(f32x4.add(x, one));
+  const lost = f32x4.div(f32x4.sub(x, f32x4.sub(w, one)), w);
+  const finite = f32x4.lt(f32x4.abs(w), f32x4.const(Number.POSITIVE_INFINITY));
+  return f32x4.add(log(fn, target, w), v128.and(v128.and(lost, finite), f32x4.ne(w, f32x4.const(0))));
 }
 
 /** Near 0 an odd polynomial (no cancellation), else 1 − 2/(e²ˣ + 1). */

@@ -39,7 +39,13 @@ const comparison = (expr: Expr, integer: (a: bigint, b: bigint) => boolean, dtyp
 const logic = (inputs: number, expr: Expr): Elementwise => ({ inputs, dtypes: ["bool"], test: true, expr: () => expr });
 
 /** log(1 + exp(x)) without overflow. */
-const softplus = e.add(e.max(x, 0), e.log(e.add(1, e.exp(e.neg(e.abs(x))))));
+const softplus = e.add(e.max(x, 0), e.log1p(e.exp(e.neg(e.abs(x)))));
+/** tanh(softplus(x)) = n/(n + 2), n = eˣ(eˣ + 2): one exp, and nothing cancels where x is far below 0. */
+const mishGate = (() => {
+  const power = e.exp(e.min(x, 20));
+  const n = e.mul(power, e.add(power, 2));
+  return e.div(n, e.add(n, 2));
+})();
 const expMinus1 = e.sub(e.exp(x), 1);
 
 /** Ops whose definition is one expression. Dividing integers truncates towards zero, and by zero gives 0. */
@@ -77,7 +83,7 @@ export const elementwise = {
   Tanh: unary(e.tanh(x)),
   Softplus: unary(softplus),
   Softsign: unary(e.div(x, e.add(1, e.abs(x)))),
-  Mish: unary(e.mul(x, e.tanh(softplus))),
+  Mish: unary(e.mul(x, mishGate)),
   LeakyRelu: activation(({ alpha = 0.01 }) => e.select(e.lt(x, 0), e.mul(x, alpha), x)),
   HardSigmoid: activation(({ alpha = 0.2, beta = 0.5 }) => clamp(e.add(e.mul(x, alpha), beta), 0, 1)),
   Elu: activation(({ alpha = 1 }) => e.select(e.lt(x, 0), e.mul(expMinus1, alpha), x)),

@@ -20,7 +20,7 @@ interface Tree {
   readonly leaves: readonly Value[];
 }
 
-const costly: ReadonlySet<string> = new Set(["sqrt", "exp", "log", "tanh", "sigmoid", "erf", "div", "pow"]);
+const costly: ReadonlySet<string> = new Set(["sqrt", "exp", "log", "log1p", "tanh", "sigmoid", "erf", "div", "pow"]);
 
 function children(expr: Expr): readonly Expr[] {
   switch (expr.kind) {

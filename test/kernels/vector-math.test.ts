@@ -77,6 +77,7 @@ describe("vector math against double precision", () => {
   test.each([
     ["exp", e.exp(x), 2, [linear(-104, 89), linear(-1, 1), logarithmic(-149, 7)]],
     ["log", e.log(x), 3, [linear(0.5, 2), linear(0.98, 1.02), logarithmic(-149, 127.99)]],
+    ["log1p", e.log1p(x), 4, [linear(-0.9, 2), linear(-0.01, 0.01), logarithmic(-149, 127)]],
     ["sigmoid", e.sigmoid(x), 3, [linear(-87, 20), linear(-1, 1), logarithmic(-149, 6)]],
     ["tanh", e.tanh(x), 6, [linear(-10, 10), linear(-0.6, 0.6), logarithmic(-149, 5)]],
     ["erf", e.erf(x), 5, [linear(-6, 6), linear(-0.6, 0.6), logarithmic(-149, 3)]],

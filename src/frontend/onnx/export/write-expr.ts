@@ -3,7 +3,7 @@ import type { DType } from "../../../ir/types.ts";
 import { attr, dataTypes, type Writer } from "./writer.ts";
 
 /** Standard ops of scalar functions; comparisons give bool. */
-const unaryOps: Readonly<Record<Exclude<UnaryOp, "trunc">, string>> = {
+const unaryOps: Readonly<Record<Exclude<UnaryOp, "trunc" | "log1p">, string>> = {
   neg: "Neg",
   abs: "Abs",
   sqrt: "Sqrt",
@@ -40,6 +40,7 @@ export function writeExpr(w: Writer, expr: Expr, inputs: readonly (readonly [nam
           return type === "float32" ? name : cast(name, "float32");
         }
         case "unary":
+          if (e.op === "log1p") return step("Log", [step("Add", [number(e.a), w.scalar(1)])]);
           return e.op === "trunc" ? step("Mul", [step("Sign", [number(e.a)]), step("Floor", [step("Abs", [number(e.a)])])]) : step(unaryOps[e.op], [number(e.a)]);
         case "binary": {
           if (e.op === "max" && e.b.kind === "number" && e.b.value === 0) return step("Relu", [number(e.a)]);
