@@ -7,8 +7,10 @@ import { type Phase, type RunState, runPhases } from "../train/run.ts";
 import type { MakeStepper } from "../train/stepper.ts";
 import { prepareNet, weightsOf, withWeights } from "../train/weights.ts";
 import { createAdmm } from "./admm.ts";
-import { type CompressionPlan, makeBudget, makePlan, type PlanOptions } from "./plan.ts";
-import { applyMask, magnitudes, selectLargest } from "./projections/unstructured.ts";
+import { fromMatrix, toMatrix } from "./layers.ts";
+import { type CompressionPlan, makeBudget, makePlan, type PlanOptions, structureOf } from "./plan.ts";
+import { selectorOf } from "./projections/selector.ts";
+import { applyMask } from "./projections/unstructured.ts";
 import { type CompressionReport, layerReports } from "./report.ts";
 
 export interface CompressOptions {
@@ -79,10 +81,16 @@ export async function compress(source: Graph, planOptions: PlanOptions, dataset:
 function roundOf(graph: Graph, plan: CompressionPlan, rate: number, measure: (weights: ReadonlyMap<string, Float32Array>) => Promise<number>): Phase<Findings>[] {
   const budget = makeBudget(graph, plan, rate);
   const names = budget.pruned.map((l) => l.name);
-  /** The `counts` weights of greatest magnitude of each layer. Weights that a mask holds at 0 rank last. */
+  const selectors = budget.pruned.map((layer) => ({ layer, select: selectorOf(structureOf(plan, layer), layer.matrix) }));
+  /** Of each layer the weights of most energy that its structure and its count allow. Weights that a mask holds at 0 rank last. */
   const masksOf = (values: ReadonlyMap<string, Float32Array>) => {
     const counts = budget.counts(values);
-    return new Map(names.map((name) => [name, selectLargest(magnitudes(values.get(name) as Float32Array), counts.get(name) as number)]));
+    return new Map(
+      selectors.map(({ layer: { name, matrix }, select }) => {
+        const energies = Float64Array.from(toMatrix(values.get(name) as Float32Array, matrix), (v) => v * v);
+        return [name, fromMatrix(select(energies, counts.get(name) as number), matrix)];
+      }),
+    );
   };
   const project = (values: ReadonlyMap<string, Float32Array>) => new Map([...masksOf(values)].map(([name, mask]) => [name, applyMask(values.get(name) as Float32Array, mask)]));
   const shared = { optimizer: plan.optimizer, ...(plan.distill === undefined ? {} : { distill: plan.distill }) };

@@ -3,6 +3,8 @@ import type { Graph } from "../ir/graph.ts";
 import type { Optimizer } from "../train/optimizer.ts";
 import type { Schedule } from "../train/schedule.ts";
 import { type Layer, weightLayers } from "./layers.ts";
+import { fixedCount } from "./projections/selector.ts";
+import { parseStructure, type Structure } from "./projections/structure.ts";
 import { type GlobalScore, globalCounts } from "./projections/unstructured.ts";
 
 /** How to compress a net; plain JSON. */
@@ -12,8 +14,10 @@ export interface CompressionPlan {
   /** How the budget is shared out: the same density for every layer, or the weights that score highest over the whole net. */
   readonly scope: "layer" | "global";
   readonly score: GlobalScore;
-  /** Layers, by the name of their weight, whose density is given. */
-  readonly layers: Readonly<Record<string, { readonly density: number }>>;
+  /** Layers, by the name of their weight, whose density or structure is given. */
+  readonly layers: Readonly<Record<string, LayerPlan>>;
+  /** Which weights are kept or dropped together, as `parseStructure` reads it; `unstructured` unless given. */
+  readonly structure: string;
   /** Prune the first convolution and depthwise convolutions as well; they stay dense otherwise. */
   readonly pruneAll: boolean;
   /** Rates on the way, rising; each is a round of ADMM and retraining, and its zeros stay zero. */
@@ -25,6 +29,10 @@ export interface CompressionPlan {
   readonly seed: number;
   /** Learn from the dense net's logits too. */
   readonly distill?: { readonly temperature: number; readonly weight: number };
+}
+export interface LayerPlan {
+  readonly density?: number;
+  readonly structure?: string;
 }
 export interface PhasePlan {
   readonly epochs: number;
@@ -40,7 +48,8 @@ export type PlanOptions = Partial<Omit<CompressionPlan, "admm" | "retrain">> & {
 
 /** Fills in the defaults. @throws `E_INVALID_OPTION` */
 export function makePlan(options: PlanOptions): CompressionPlan {
-  const rate = options.rate ?? (options.sparsity === undefined ? undefined : 1 / (1 - options.sparsity));
+  const structure = parseStructure(options.structure ?? "unstructured");
+  const rate = options.rate ?? (options.sparsity !== undefined ? 1 / (1 - options.sparsity) : structure.kind === "n-of-m" ? structure.m / structure.n : undefined);
   if (rate === undefined || !(rate >= 1) || !Number.isFinite(rate))
     throw new CadnnError("E_INVALID_OPTION", `compression rate ${rate} is not a number from 1 on`, {
       at: options.rate === undefined ? "sparsity" : "rate",
@@ -51,6 +60,7 @@ export function makePlan(options: PlanOptions): CompressionPlan {
     scope: "global",
     score: "lamp",
     layers: {},
+    structure: "unstructured",
     pruneAll: false,
     steps: [],
     optimizer: { kind: "adam" },
@@ -73,8 +83,16 @@ export function makePlan(options: PlanOptions): CompressionPlan {
     "steps",
     "Give rising rates below the final one.",
   );
-  for (const [name, { density }] of Object.entries(plan.layers)) check(density > 0 && density <= 1, `layers.${name}.density`, "Densities are above 0 and at most 1.");
+  for (const [name, { density, structure: own }] of Object.entries(plan.layers)) {
+    check(density === undefined || (density > 0 && density <= 1), `layers.${name}.density`, "Densities are above 0 and at most 1.");
+    if (own !== undefined) parseStructure(own);
+  }
   return plan;
+}
+
+/** The structure that a layer is pruned in. */
+export function structureOf(plan: Pick<CompressionPlan, "layers" | "structure">, layer: Layer): Structure {
+  return parseStructure(plan.layers[layer.name]?.structure ?? plan.structure);
 }
 
 /** How many weights of each layer to keep, given the values to rank. Layers that are left dense are missing. */
@@ -94,6 +112,9 @@ export function makeBudget(graph: Graph, plan: CompressionPlan, rate = plan.rate
   const total = layers.reduce((sum, l) => sum + l.count, 0);
   // Given densities are those of the final rate; on the way there they are weakened in proportion.
   const given = (l: Layer) => {
+    const isPruned = plan.pruneAll || plan.layers[l.name] !== undefined || !(l.first || l.kind === "depthwise");
+    const fixed = isPruned ? fixedCount(structureOf(plan, l), l.matrix) : undefined;
+    if (fixed !== undefined) return fixed;
     const density = plan.layers[l.name]?.density;
     return density === undefined ? undefined : Math.max(1, Math.floor(l.count * density ** (Math.log(rate) / Math.log(plan.rate) || 1)));
   };

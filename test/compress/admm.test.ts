@@ -1,11 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { createAdmm } from "../../src/compress/admm.ts";
-import { keepLargest } from "../../src/compress/projections/unstructured.ts";
+import { selectLargest } from "../../src/compress/projections/select.ts";
+import { applyMask, magnitudes } from "../../src/compress/projections/unstructured.ts";
 import type { Stepper } from "../../src/train/stepper.ts";
 import { createRandom } from "../../src/zoo/random.ts";
 
 const size = 12;
 const keep = 4;
+
+const keepLargest = (v: Float32Array, k: number) => applyMask(v, selectLargest(magnitudes(v), k));
 
 /** f(w) = ½ (w − a)ᵀ H (w − a) with a badly conditioned H, so that the greatest |a| are not the best support. */
 function quadratic(seed: number) {

@@ -1,6 +1,10 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { compress } from "../../src/compress/compress.ts";
+import { toMatrix, weightLayers } from "../../src/compress/layers.ts";
 import { makeBudget, makePlan, type PlanOptions } from "../../src/compress/plan.ts";
+import { pruning } from "../../src/compress/projections/projection.ts";
+import { fixedCount, selectorOf } from "../../src/compress/projections/selector.ts";
+import { parseStructure } from "../../src/compress/projections/structure.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { interpreterStepper } from "../../src/train/interpreter-stepper.ts";
 import type { TrainingProgress } from "../../src/train/phase.ts";
@@ -23,7 +27,7 @@ describe("compress", () => {
   let dense: Graph;
   beforeAll(async () => {
     dense = await train(tinyNet(), dataset, { epochs: 12, batch: 16, schedule: { kind: "cosine", peak: 0.02, warmup: 4 }, makeStepper });
-  });
+  }, 60_000);
 
   test("meets the budget, keeps names, and reports what it did", async () => {
     const phases = new Set<string>();
@@ -124,5 +128,31 @@ describe("plans and budgets", () => {
   test("a rate that dense layers do not allow, and layers that do not exist", () => {
     expect(() => makeBudget(lenet, makePlan({ rate: 1000 }))).toThrowError(expect.objectContaining({ at: "rate" }));
     expect(() => makeBudget(lenet, makePlan({ rate: 4, layers: { nope: { density: 0.5 } } }))).toThrowError(expect.objectContaining({ at: "layers.nope" }));
+  });
+});
+
+describe("structures in plans", () => {
+  test.each(["2x1", "2:4", "columns-2x4", "patterns", "filters"])("%s: every pruned layer has it", async (text) => {
+    const net = tinyNet();
+    const short = { epochs: 0.4, schedule: { kind: "constant", peak: 0.005 } } as const;
+    const { graph, report } = await compress(
+      net,
+      { ...plan, structure: text, scope: "layer", admm: { ...plan.admm, ...short }, retrain: short, ...(text === "2:4" ? {} : { rate: 3 }) },
+      dataset,
+      {
+        makeStepper,
+        validation,
+      },
+    );
+    const structure = parseStructure(text);
+    for (const layer of weightLayers(graph).filter((l) => !l.first)) {
+      const values = toMatrix(layer.value.data as Float32Array, layer.matrix);
+      const count = values.filter((v) => v !== 0).length;
+      const budget = fixedCount(structure, layer.matrix) ?? Math.floor(layer.count * 0.6);
+      expect(count).toBeLessThanOrEqual(budget);
+      // A weight of the structure is its own projection, also onto a somewhat larger set.
+      expect(pruning(selectorOf(structure, layer.matrix), Math.min(layer.count - 1, Math.ceil(1.3 * count))).project(values).values).toEqual(values);
+    }
+    expect(report.rate).toBeGreaterThan(1.3);
   });
 });

@@ -1,11 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type GlobalScore, globalCounts, keepLargest, rankedScores, selectLargest } from "../../src/compress/projections/unstructured.ts";
+import { pruning } from "../../src/compress/projections/projection.ts";
+import { selectLargest } from "../../src/compress/projections/select.ts";
+import { selectorOf } from "../../src/compress/projections/selector.ts";
+import { type GlobalScore, globalCounts, rankedScores } from "../../src/compress/projections/unstructured.ts";
 
 /** Few distinct values, so that ties occur; zeros, negative zeros and denormals among them. */
 const value = fc.oneof(fc.constantFrom(0, -0, 1, -1, 0.5, -0.5, 1e-40, -1e-40, 3e38), fc.float({ noNaN: true, noDefaultInfinity: true }));
 const vector = (minLength = 1) => fc.array(value, { minLength, maxLength: 40 }).map((v) => Float32Array.from(v));
-const withCount = vector().chain((v) => fc.tuple(fc.constant(v), fc.integer({ min: 0, max: v.length })));
+const keepLargest = (v: Float32Array, k: number) => pruning(selectorOf({ kind: "unstructured" }, { outputs: 1, inputs: v.length, taps: 1 }), k).project(v).values;
+const withCount = vector().chain((v) => fc.tuple(fc.constant(v), fc.integer({ min: 1, max: v.length })));
 
 describe("keepLargest", () => {
   test("is the nearest of all vectors with at most k non-zeros", () => {
@@ -33,14 +37,15 @@ describe("keepLargest", () => {
   test("selects exactly k, ties by index", () => {
     fc.assert(
       fc.property(withCount, ([v, k]) => {
-        const scores = v.map(Math.abs);
-        const mask = selectLargest(scores, k);
-        const expected = Array.from(scores, (s, i) => ({ s, i }))
-          .sort((a, b) => b.s - a.s || a.i - b.i)
-          .slice(0, k)
-          .map(({ i }) => i)
-          .sort((a, b) => a - b);
-        expect([...mask.keys()].filter((i) => mask[i] === 1)).toEqual(expected);
+        for (const scores of [v.map(Math.abs), Float64Array.from(v, Math.abs)]) {
+          const mask = selectLargest(scores, k);
+          const expected = Array.from(scores, (s, i) => ({ s, i }))
+            .sort((a, b) => b.s - a.s || a.i - b.i)
+            .slice(0, k)
+            .map(({ i }) => i)
+            .sort((a, b) => a - b);
+          expect([...mask.keys()].filter((i) => mask[i] === 1)).toEqual(expected);
+        }
       }),
     );
   });

@@ -1,5 +1,6 @@
 import { rm, stat } from "node:fs/promises";
 import type { CompressionReport, PlanOptions } from "../../compress/index.ts";
+import { structureForms } from "../../compress/projections/structure.ts";
 import { CadnnError } from "../../errors.ts";
 import { imageGeometry, parsePreprocessing } from "../../image/index.ts";
 import type { Graph } from "../../ir/graph.ts";
@@ -26,6 +27,7 @@ export const command: Command = {
     "first-class": sharedArgs["first-class"],
     rate: { type: "string", description: "Weights divided by those that are kept", valueHint: "R" },
     sparsity: { type: "string", description: "The same as a share of zeros: 1 − 1/rate", valueHint: "S" },
+    structure: { type: "string", description: `Weights that are kept or dropped together: ${structureForms}; default unstructured`, valueHint: "STRUCTURE" },
     scope: { type: "string", description: "Budget for the whole net (global, default) or the same for each layer (layer)", valueHint: "SCOPE" },
     epochs: { type: "string", description: "Epochs of ADMM for each rate; default 4", valueHint: "N" },
     "retrain-epochs": { type: "string", description: "Epochs of masked retraining for each rate; default 4", valueHint: "N" },
@@ -90,7 +92,8 @@ async function readPlan(options: Options): Promise<PlanOptions> {
   const rate = options.number("rate", { min: 1 });
   const sparsity = options.number("sparsity", { min: 0, below: 1 });
   if (rate !== undefined && sparsity !== undefined) throw usage("--rate and --sparsity say the same thing", "--sparsity", "Give one of them.");
-  if (rate === undefined && sparsity === undefined && plan.rate === undefined && plan.sparsity === undefined)
+  const structure = options.text("structure") ?? plan.structure;
+  if (rate === undefined && sparsity === undefined && plan.rate === undefined && plan.sparsity === undefined && !structure?.includes(":"))
     throw usage("the compression rate is missing", "--rate", "Give --rate, --sparsity, or a plan with one of them.");
   const scope = options.text("scope");
   if (scope !== undefined && scope !== "global" && scope !== "layer") throw usage(`there is no scope "${scope}"`, "--scope", "Use global or layer.");
@@ -110,6 +113,7 @@ async function readPlan(options: Options): Promise<PlanOptions> {
   return {
     ...rest,
     ...target,
+    ...(structure === undefined ? {} : { structure }),
     ...(scope === undefined ? {} : { scope }),
     ...(steps === undefined ? {} : { steps }),
     ...(batch === undefined ? {} : { batch }),

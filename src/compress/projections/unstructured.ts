@@ -1,44 +1,5 @@
 import { CadnnError } from "../../errors.ts";
-
-/** Exactly the `k` greatest of the non-negative scores as a mask of 0 and 1; of equal ones those of lower index. Linear time. */
-export function selectLargest(scores: Float32Array, k: number): Uint8Array {
-  const mask = new Uint8Array(scores.length);
-  if (!Number.isInteger(k) || k < 0 || k > scores.length) throw new CadnnError("E_INTERNAL", `cannot keep ${k} of ${scores.length} weights`);
-  if (k === 0) return mask;
-  // Bits of non-negative floats are in the order of the floats, so two 16-bit histograms find the k-th greatest.
-  const bits = new Uint32Array(scores.buffer, scores.byteOffset, scores.length);
-  const high = cutOf(bits, k, (b) => b >>> 16);
-  const low = cutOf(bits, k - high.above, (b) => (b >>> 16 === high.digit ? b & 0xffff : -1));
-  const cut = high.digit * 65536 + low.digit;
-  let ties = k - high.above - low.above;
-  for (let i = 0; i < bits.length; i++) {
-    const b = bits[i] as number;
-    if (b > cut) mask[i] = 1;
-    else if (b === cut && ties > 0) {
-      mask[i] = 1;
-      ties--;
-    }
-  }
-  return mask;
-}
-
-/** The digit of the k-th greatest number among those whose digit is not −1, and how many have a greater digit. */
-function cutOf(bits: Uint32Array, k: number, digitOf: (bits: number) => number): { digit: number; above: number } {
-  const histogram = new Int32Array(65536);
-  for (let i = 0; i < bits.length; i++) {
-    const digit = digitOf(bits[i] as number);
-    if (digit >= 0) histogram[digit] = (histogram[digit] as number) + 1;
-  }
-  let above = 0;
-  let digit = 65535;
-  while (digit > 0 && above + (histogram[digit] as number) < k) above += histogram[digit--] as number;
-  return { digit, above };
-}
-
-/** The Euclidean projection onto the vectors with at most `k` non-zeros: keeps the k greatest |v|, ties by index. */
-export function keepLargest(values: Float32Array, k: number): Float32Array {
-  return applyMask(values, selectLargest(magnitudes(values), k));
-}
+import { selectLargest } from "./select.ts";
 
 export function magnitudes(values: Float32Array): Float32Array {
   return values.map(Math.abs);
