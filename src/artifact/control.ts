@@ -36,6 +36,8 @@ export const control = {
 export const abi = {
   /** import: the memory, `pages` large, shared or not (see `ModuleRecord.sharedFlagOffset`). */
   memory: ["env", "memory"],
+  /** `warm()`: changes nothing, but lets the engine optimize what the net will need most. For one thread to call once, before anything else. */
+  warm: "warm",
   /** `prepare(index)`: makes the weight stream of prepare record `index` from the bytes at its staging offset. */
   prepare: "prepare",
   /**

@@ -59,7 +59,7 @@ export interface Executor {
  * Throws errors with `code` and `hint` as own properties, which survive being posted.
  */
 export function createExecutor(layout: typeof control, startPool: (threads: number, memory: WebAssembly.Memory, layout: typeof control) => Pool): Executor {
-  type Exports = { prepare(index: number): void; run(thread: number, threads: number): void; runStep(step: number, thread: number, threads: number): void };
+  type Exports = { warm(): void; prepare(index: number): void; run(thread: number, threads: number): void; runStep(step: number, thread: number, threads: number): void };
   let exports: Exports | undefined;
   let bytes = new Uint8Array(0);
   let pool: Pool | undefined;
@@ -118,19 +118,22 @@ export function createExecutor(layout: typeof control, startPool: (threads: numb
     const compiled = WebAssembly.compile(request.code).catch((cause: unknown) => {
       throw failure("E_NO_BACKEND", `this engine does not accept the generated module: ${String(cause)}`, "Compile the net for this engine's target.", cause);
     });
-    const instantiated = compiled.then((module) => WebAssembly.instantiate(module, { env: { memory: memory } }));
     const started = compiled.then((module) => (workers === undefined ? undefined : workers.start(module)));
-    return Promise.all([instantiated, started]).then(
-      (both) => {
-        exports = both[0].exports as unknown as Exports;
+    const prepared = compiled
+      .then((module) => WebAssembly.instantiate(module, { env: { memory: memory } }))
+      .then((instance) => {
+        exports = instance.exports as unknown as Exports;
         const code = exports;
         guarded(() => {
+          code.warm();
           request.prepare.forEach((record, index) => {
             bytes.set(request.weights.subarray(record.offset, record.offset + record.bytes), record.staging);
             code.prepare(index);
           });
         });
-      },
+      });
+    return Promise.all([prepared, started]).then(
+      () => {},
       (cause: unknown) => {
         dispose();
         throw cause instanceof RangeError ? outOfMemory(request.pages, cause) : cause;

@@ -52,7 +52,14 @@ function load(graph: KernelGraph) {
   floats.set([1, 2, 3, 4, 5], (record.inputOffsets[0] as number) / 4);
   new Uint8Array(memory.buffer, start + 8192).set(constant.bytes);
   call(abi.prepare, 0);
-  return { call, record, output: () => [...floats.subarray((record.outputOffsets[0] as number) / 4, (record.outputOffsets[0] as number) / 4 + 5)], text: disassemble(module) };
+  const words = new Int32Array(memory.buffer);
+  return {
+    call,
+    record,
+    words,
+    output: () => [...floats.subarray((record.outputOffsets[0] as number) / 4, (record.outputOffsets[0] as number) / 4 + 5)],
+    text: disassemble(module),
+  };
 }
 
 describe("generate", () => {
@@ -72,6 +79,16 @@ describe("generate", () => {
   test.each([1, 2, 3, 4, 7])("the shares of %d threads add up to each step", (threads) => {
     const { call, output } = load(twice);
     for (const step of [0, 1]) for (let thread = threads - 1; thread >= 0; thread--) call(abi.runStep, step, thread, threads);
+    expect(output()).toEqual([4, 8, 12, 16, 20]);
+  });
+
+  test("warm calls kernels and changes nothing", () => {
+    const dear: KernelTemplate = { ...(f32Spmv as KernelTemplate), cost: () => 1e6 };
+    const { call, output, words } = load(graphOf([{ ...product(x, middle), template: dear }, product(middle, y)]));
+    const before = words.slice();
+    call(abi.warm);
+    expect(words).toEqual(before);
+    call(abi.run, 0, 1);
     expect(output()).toEqual([4, 8, 12, 16, 20]);
   });
 

@@ -48,6 +48,11 @@ export class ModuleBuilder {
     return { bytes: new Uint8Array(out), sharedFlagOffset };
   }
 
+  /** Size of a function's body. */
+  bodyBytes(fn: FunctionRef): number {
+    return this.#functions[fn.index]?.body.length ?? 0;
+  }
+
   get codeBytes(): number {
     return this.#functions.reduce((n, f) => n + f.body.length, 0);
   }

@@ -104,6 +104,7 @@ function tinyModule(mark: number, { pages = 1, prologue = [], epilogue = [] }: T
       { parameters: 2, locals: 1, body: multiply },
       { parameters: 2, locals: 1, body: reverse },
       { parameters: 2, locals: 1, body: count },
+      { name: abi.warm, parameters: 0, locals: 0, body: [] },
       { name: abi.prepare, parameters: 1, locals: 1, body: loop(1, zero, n, constant(1), [at(get(1)), at(get(1)), loadF32(place.staging), storeF32(place.w)]) },
       // Local 3 is spare: V8 11's baseline code overwrites the last local with zeros whenever memory.atomic.wait32 sleeps.
       { name: abi.run, parameters: 2, locals: 2, body: [prologue, [0, 1, 2].map((i): Code => [get(0), get(1), call(i), meeting(i, i === 2, 1, 2)]), epilogue] },
