@@ -1,117 +1,204 @@
-import { type I32, i32 } from "../codegen/wasm/code.ts";
-import type { FunctionBuilder, Local } from "../codegen/wasm/function.ts";
-import { entryBytes, streamHeaderBytes, streamPasses, streamRows } from "../kernels/weight-stream.ts";
+import { type I32, i32, i32x4, v128 } from "../codegen/wasm/code.ts";
+import type { FunctionBuilder, FunctionRef, Local } from "../codegen/wasm/function.ts";
+import { i32Params, type ModuleBuilder } from "../codegen/wasm/module.ts";
+import { elementCount } from "../ir/types.ts";
+import { entryBytes, type StreamShape, streamPasses, streamRows } from "../kernels/weight-stream.ts";
 import type { PrepareSpec, StoredConstant } from "../lower/kernel-graph.ts";
-import { forEachNonZero } from "./non-zeros.ts";
+import { stagingOf } from "../lower/staging.ts";
+import { emitCompact, emitIndices } from "./non-zeros.ts";
 
 type StreamSpec = PrepareSpec & { kind: "stream" };
+type Rows = Pick<StreamShape, "group" | "filters">;
 
-/** Writes a weight stream in two walks over the non-zeros: the first counts those of each row and pass, the second puts them into their places. */
-export function emitStream(fn: FunctionBuilder, constant: StoredConstant, spec: StreamSpec, from: Local<"i32">, to: Local<"i32">): void {
-  fn.fill(to, i32.const(0), i32.const(streamHeaderBytes(spec)));
-  forEachPlace(fn, constant, spec, from, ({ head, filter }) => {
-    const slot = fn.let(i32.add(to, head));
-    const count = () => fn.storeI32(slot, i32.add(i32.load(slot), i32.const(1)));
-    if (spec.filters === 1) count();
-    else fn.if(i32.eqz(filter), count);
+/**
+ * What all streams of a module share. Few functions that are called often: so most of the work runs in optimized code, where code made for each weight would
+ * run once, and never be optimized.
+ */
+export interface StreamFunctions {
+  readonly indices: () => FunctionRef;
+  readonly compact: () => FunctionRef;
+  readonly rows: (shape: Rows) => FunctionRef;
+}
+
+/** Each is emitted when it is first asked for. */
+export function streamFunctions(builder: ModuleBuilder): StreamFunctions {
+  const known = new Map<string, FunctionRef>();
+  const once = (name: string, emit: () => FunctionRef): FunctionRef => {
+    const ref = known.get(name) ?? emit();
+    known.set(name, ref);
+    return ref;
+  };
+  return {
+    indices: () => once("indices", () => emitIndices(builder)),
+    compact: () => once("compact", () => emitCompact(builder)),
+    rows: ({ group, filters }) => once(`rows ${group} ${filters}`, () => emitRows(builder, { group, filters })),
+  };
+}
+
+/** Writes a weight stream: first where the non-zeros are, then the rows. */
+export function emitStream(fn: FunctionBuilder, constant: StoredConstant, spec: StreamSpec, from: Local<"i32">, to: Local<"i32">, functions: StreamFunctions): void {
+  const { channels, taps, pass } = spec;
+  const { encoding } = constant;
+  const places = stagingOf(constant, spec);
+  const [table, indices, values] = [places.table, places.indices, places.values].map((offset) => i32.add(from, i32.const(offset))) as [I32, I32, I32];
+  if (encoding.kind === "sparse") fn.call(functions.indices(), [i32.add(from, i32.const(4 * encoding.count)), i32.const(encoding.count), i32.const(encoding.gapBits), indices]);
+  else fn.call(functions.compact(), [from, i32.const(elementCount(constant.shape)), indices, values]);
+  emitTable(fn, spec, table);
+  const numbers = [streamRows(spec), streamPasses(spec), channels * taps.length, pass * taps.length].map((n) => i32.const(n));
+  fn.call(functions.rows(spec), [values, indices, table, to, ...numbers]);
+}
+
+/** Byte offsets into the input of the elements of a filter. */
+function emitTable(fn: FunctionBuilder, { channels, channelStride, taps }: StreamSpec, table: I32): void {
+  const slot = fn.let(table);
+  const plane = fn.let(i32.const(0));
+  fn.for(plane, i32.const(4 * channels * channelStride), 4 * channelStride, () => {
+    taps.forEach((tap, t) => fn.storeI32(slot, i32.add(plane, i32.const(4 * tap)), 4 * t));
+    fn.set(slot, i32.add(slot, i32.const(4 * taps.length)));
   });
-  emitRowOffsets(fn, spec, to);
-  emitEntries(fn, constant, spec, from, to);
 }
 
-interface Entry {
-  /** Byte offset of the row's place in the header. */
-  readonly head: I32;
-  /** Number of the filter within its row. */
-  readonly filter: Local<"i32">;
-  /** Different for each filter and pass. */
-  readonly key: I32;
-  readonly channel: Local<"i32">;
-  readonly tap: I32;
-  readonly bits: I32;
-}
-
-function forEachPlace(fn: FunctionBuilder, constant: StoredConstant, spec: StreamSpec, from: Local<"i32">, body: (entry: Entry) => void): void {
-  const { channels, taps, filters, pass: perPass } = spec;
-  const depth = channels * taps.length;
-  const row = fn.let(i32.const(0));
-  const filter = fn.let(i32.const(0));
-  const first = fn.let(i32.const(0));
-  forEachNonZero(fn, constant, from, (index, bits) => {
-    fn.while(i32.geU(i32.sub(index, first), i32.const(depth)), () => {
-      fn.set(first, i32.add(first, i32.const(depth)));
-      if (filters === 1) fn.set(row, i32.add(row, i32.const(1)));
-      else {
-        fn.set(row, i32.add(row, filter));
-        fn.set(filter, i32.xor(filter, i32.const(1)));
-      }
+/** rows(values, indices, table, to, rows, passes, depth, width): the stream's header and rows. A row is filters of `depth` elements, a pass `width` of them. */
+function emitRows(builder: ModuleBuilder, shape: Rows): FunctionRef {
+  return builder.function(i32Params(8), (fn, ...params) => {
+    const [values, indices, table, to, rows, passes, depth, width] = params as Parameters;
+    const end = i32.add(to, i32.mul(i32.shl(rows, i32.const(2)), passes));
+    const walk: Walk = { indices, to, rows, depth, width, ...shape };
+    fn.if(rows, () => {
+      const heads = fn.let(end);
+      const body = fn.let(i32.add(to, i32.and(i32.add(i32.sub(heads, to), i32.const(4 + 15)), i32.const(-16))));
+      fn.store(i32.sub(body, i32.const(16)), i32x4.splat(i32.const(0)));
+      countEntries(fn, walk);
+      emitRowOffsets(fn, shape, to, heads, fn.let(i32.sub(body, to)));
+      emitEntries(fn, walk, table, fn.let(i32.sub(values, indices)));
     });
-    const k = fn.let(i32.sub(index, first));
-    const channel = taps.length === 1 ? k : fn.let(i32.divU(k, i32.const(taps.length)));
-    const pass = streamPasses(spec) === 1 ? i32.const(0) : fn.let(i32.divU(channel, i32.const(perPass)));
-    const place = i32.add(i32.mul(pass, i32.const(streamRows(spec))), row);
-    const key = filters === 1 ? place : i32.add(i32.shl(place, i32.const(1)), filter);
-    body({ head: i32.shl(place, i32.const(2)), filter, key, channel, tap: taps.length === 1 ? i32.const(0) : i32.sub(k, i32.mul(channel, i32.const(taps.length))), bits });
+  });
+}
+
+type Address = Local<"i32">;
+type Count = Local<"i32">;
+type Parameters = [values: Address, indices: Address, table: Address, to: Address, rows: Count, passes: Count, depth: Count, width: Count];
+
+interface Walk extends Rows {
+  readonly indices: Local<"i32">;
+  readonly to: Local<"i32">;
+  readonly rows: Local<"i32">;
+  readonly depth: Local<"i32">;
+  readonly width: Local<"i32">;
+}
+
+interface Place {
+  /** Where the next index is read; the body moves it to the end of the pass. */
+  readonly at: Local<"i32">;
+  /** Index of the row's first element. */
+  readonly base: Local<"i32">;
+  /** The pass has the indices below. */
+  readonly bound: Local<"i32">;
+  /** Address of the row's place in the header. */
+  readonly head: Local<"i32">;
+}
+
+/** Calls `body` for each pass of each row, row by row. */
+function forEachPlace(fn: FunctionBuilder, { indices, to, rows, depth, width, filters }: Walk, body: (place: Place) => void, startRow?: (place: Place, end: I32) => void): void {
+  const [at, base, first] = [fn.let(indices), fn.let(i32.const(0)), fn.let(to)];
+  const [head, bound, start, end] = fn.locals("i32", 4) as [Local<"i32">, Local<"i32">, Local<"i32">, Local<"i32">];
+  const lastRow = fn.let(i32.add(to, i32.shl(rows, i32.const(2))));
+  const place: Place = { at, base, bound, head };
+  fn.doWhile(
+    () => {
+      fn.set(head, first);
+      fn.set(bound, base);
+      fn.set(start, at);
+      fn.set(end, i32.add(base, depth));
+      startRow?.(place, end);
+      fn.doWhile(
+        () => {
+          fn.set(bound, i32.add(bound, width));
+          fn.set(bound, i32.select(bound, end, i32.ltU(bound, end)));
+          body(place);
+          fn.set(head, i32.add(head, i32.shl(rows, i32.const(2))));
+        },
+        () => i32.ltU(bound, end),
+      );
+      // The second filter of a row has as many.
+      if (filters === 2) fn.set(at, i32.add(at, i32.sub(at, start)));
+      fn.set(base, i32.add(base, filters === 2 ? i32.shl(depth, i32.const(1)) : depth));
+      fn.set(first, i32.add(first, i32.const(4)));
+    },
+    () => i32.ltU(first, lastRow),
+  );
+}
+
+const advance = (fn: FunctionBuilder, local: Local<"i32">, bytes: number) => fn.set(local, i32.add(local, i32.const(bytes)));
+
+/** The header counts the entries of each row in each pass. */
+function countEntries(fn: FunctionBuilder, walk: Walk): void {
+  const start = fn.local("i32");
+  forEachPlace(fn, walk, ({ at, bound, head }) => {
+    fn.set(start, at);
+    fn.while(i32.ltU(i32.load(at), bound), () => advance(fn, at, 4));
+    fn.storeI32(head, i32.shrU(i32.sub(at, start), i32.const(2)));
   });
 }
 
 /** Counts in the header → byte offsets of the rows. */
-function emitRowOffsets(fn: FunctionBuilder, spec: StreamSpec, to: Local<"i32">): void {
-  const next = fn.let(i32.const(streamHeaderBytes(spec)));
+function emitRowOffsets(fn: FunctionBuilder, { group, filters }: Rows, to: Local<"i32">, end: Local<"i32">, next: Local<"i32">): void {
   const head = fn.let(to);
-  const end = fn.let(i32.add(to, i32.const(4 * streamPasses(spec) * streamRows(spec))));
   fn.for(head, end, 4, () => {
     const count = fn.let(i32.load(head));
     fn.storeI32(head, next);
-    const filled = spec.group === 1 ? count : i32.and(i32.add(count, i32.const(3)), i32.const(-4));
-    fn.set(next, i32.add(next, i32.mul(filled, i32.const(entryBytes(spec)))));
+    const filled = group === 1 ? count : i32.and(i32.add(count, i32.const(group - 1)), i32.const(-group));
+    fn.set(next, i32.add(next, i32.mul(filled, i32.const(entryBytes({ filters })))));
   });
   fn.storeI32(end, next);
 }
 
-function emitEntries(fn: FunctionBuilder, constant: StoredConstant, spec: StreamSpec, from: Local<"i32">, to: Local<"i32">): void {
-  const { group, filters } = spec;
-  const current = fn.let(i32.const(-1));
-  const next = fn.let(to);
-  const lane = fn.let(i32.const(0));
-  const last = fn.let(i32.const(0));
-  const weights = fn.let(i32.const(4 * group));
-  const push = (offset: I32, bits: I32) => {
-    const at = group === 1 ? next : fn.let(i32.add(next, i32.shl(lane, i32.const(2))));
-    fn.storeI32(at, offset);
-    fn.storeI32(filters === 1 ? at : i32.add(at, weights), bits, filters === 1 ? 4 * group : 0);
-    if (group === 1) fn.set(next, i32.add(next, i32.const(entryBytes(spec))));
-    else {
-      fn.set(lane, i32.and(i32.add(lane, i32.const(1)), i32.const(3)));
-      fn.if(i32.eqz(lane), () => fn.set(next, i32.add(next, i32.const(4 * entryBytes(spec)))));
-    }
+/** The groups of all rows. `delta`: from an index to its value. */
+function emitEntries(fn: FunctionBuilder, walk: Walk, table: Local<"i32">, delta: Local<"i32">): void {
+  const { group, filters } = walk;
+  const [target, offsets, last] = fn.locals("i32", 3) as [Local<"i32">, Local<"i32">, Local<"i32">];
+  const second = fn.local("i32");
+  /** Byte offset into the input of the entry whose index is `lane` words further. */
+  const offset = (at: I32, lane: number): I32 => i32.load(i32.add(offsets, i32.shl(i32.load(at, 4 * lane), i32.const(2))));
+  const weight = (at: I32, f: number): I32 => i32.add(at, f === 0 ? delta : second);
+  const lanes = Array.from({ length: group }, (_, lane) => lane);
+  const eachFilter = (body: (f: number, place: number) => void) => {
+    for (let f = 0; f < filters; f++) body(f, 4 * group * (1 + f));
   };
-  // Unused places repeat the last offset with weight 0.
-  const fillUp = () => {
-    if (group > 1) fn.while(lane, () => push(last, i32.const(0)));
+  const startRow = ({ at, base }: Place, end: I32) => {
+    fn.set(offsets, i32.sub(table, i32.shl(base, i32.const(2))));
+    if (filters === 1) return;
+    fn.set(second, at);
+    fn.while(i32.ltU(i32.load(second), end), () => advance(fn, second, 4));
+    fn.set(second, i32.add(delta, i32.sub(second, at)));
   };
-  forEachPlace(fn, constant, spec, from, ({ head, key, filter, channel, tap, bits }) => {
-    const place = fn.let(key);
-    fn.if(i32.ne(place, current), () => {
-      fillUp();
-      fn.set(current, place);
-      fn.set(next, i32.add(to, i32.load(i32.add(to, head))));
-      if (filters > 1) fn.set(weights, i32.mul(i32.add(filter, i32.const(1)), i32.const(4 * group)));
+  const groups = ({ at, bound, head }: Place) => {
+    fn.set(target, i32.add(walk.to, i32.load(head)));
+    // Indices ascend: if the last one of a group is in the pass, all are.
+    fn.while(i32.ltU(i32.load(at, 4 * (group - 1)), bound), () => {
+      for (const lane of lanes) fn.storeI32(target, offset(at, lane), 4 * lane);
+      eachFilter((f, place) => {
+        const from = fn.let(weight(at, f));
+        if (group === 4) fn.store(target, v128.load(from), place);
+        else for (const lane of lanes) fn.storeI32(target, i32.load(from, 4 * lane), place + 4 * lane);
+      });
+      advance(fn, at, 4 * group);
+      advance(fn, target, group * entryBytes(walk));
     });
-    fn.set(last, inputOffset(fn, spec, channel, tap));
-    push(last, bits);
-  });
-  fillUp();
-}
-
-/** Byte offset of a channel's tap. */
-function inputOffset(fn: FunctionBuilder, { channelStride, taps }: StreamSpec, channel: Local<"i32">, tap: I32): I32 {
-  const plane = i32.mul(channel, i32.const(4 * channelStride));
-  if (taps.length === 1) return i32.add(plane, i32.const(4 * (taps[0] as number)));
-  const offset = fn.local("i32");
-  fn.switch(
-    tap,
-    taps.map((t) => () => fn.set(offset, i32.const(4 * t))),
-  );
-  return i32.add(offset, plane);
+    if (group === 1) return;
+    // Unused places repeat the last offset with weight 0.
+    fn.if(i32.ltU(i32.load(at), bound), () => {
+      for (const lane of lanes) {
+        const used = () => {
+          fn.set(last, offset(at, 0));
+          eachFilter((f, place) => fn.storeI32(target, i32.load(weight(at, f)), place + 4 * lane));
+          advance(fn, at, 4);
+        };
+        const unused = () => eachFilter((_, place) => fn.storeI32(target, i32.const(0), place + 4 * lane));
+        fn.if(i32.ltU(i32.load(at), bound), used, unused);
+        fn.storeI32(target, last, 4 * lane);
+      }
+    });
+  };
+  forEachPlace(fn, walk, groups, startRow);
 }

@@ -3,14 +3,14 @@ import type { FunctionBuilder, Local } from "../codegen/wasm/function.ts";
 import { elementCount } from "../ir/types.ts";
 import type { PrepareSpec, StoredConstant } from "../lower/kernel-graph.ts";
 import { forEachNonZero } from "./non-zeros.ts";
-import { emitStream } from "./prepare-stream.ts";
+import { emitStream, type StreamFunctions } from "./prepare-stream.ts";
 import { emitWinograd } from "./prepare-winograd.ts";
 
 /**
  * Body of one prepare function: walks a stored constant, dense or sparse, element by element, and writes what the kernel reads.
- * Runs once while loading; row-major order is kept, so streams come out sorted.
+ * Runs once while loading. The free memory from `from` on has what `stagingOf` says.
  */
-export function emitPrepare(fn: FunctionBuilder, constant: StoredConstant, spec: PrepareSpec, from: Local<"i32">, to: Local<"i32">): void {
+export function emitPrepare(fn: FunctionBuilder, constant: StoredConstant, spec: PrepareSpec, from: Local<"i32">, to: Local<"i32">, streams: StreamFunctions): void {
   const elements = elementCount(constant.shape);
   switch (spec.kind) {
     case "expand":
@@ -20,7 +20,7 @@ export function emitPrepare(fn: FunctionBuilder, constant: StoredConstant, spec:
     case "pack":
       return emitPack(fn, constant, spec, from, to);
     case "stream":
-      return emitStream(fn, constant, spec, from, to);
+      return emitStream(fn, constant, spec, from, to, streams);
     case "winograd":
       return emitWinograd(fn, constant, spec, from, to);
   }

@@ -20,7 +20,7 @@ export const streamPasses = (s: StreamShape): number => Math.ceil(s.channels / s
 
 export const streamHeaderBytes = (s: StreamShape): number => Math.ceil(((streamPasses(s) * streamRows(s) + 1) * 4) / 16) * 16;
 
-export const entryBytes = (s: StreamShape): number => 4 * (1 + s.filters);
+export const entryBytes = (s: Pick<StreamShape, "filters">): number => 4 * (1 + s.filters);
 
 /** Bytes of the stream of the weight w. */
 export function streamBytes(s: StreamShape, w: ArrayLike<number>): number {

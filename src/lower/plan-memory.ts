@@ -1,6 +1,7 @@
 import { control } from "../artifact/control.ts";
 import type { Buffer, KernelCall, MemoryPlan, Port, PrepareTask } from "./kernel-graph.ts";
 import { roundUp } from "./layout.ts";
+import { stagingOf } from "./staging.ts";
 
 const alignment = 64;
 /** Kernels may read up to this many bytes before and behind a buffer (never use what they read there). */
@@ -48,7 +49,7 @@ export function planMemory(
     addresses.set(live.buffer, arena + start);
     top = Math.max(top, end);
   }
-  const largest = prepare.reduce((n, task) => Math.max(n, task.constant.bytes.byteLength), 0);
+  const largest = prepare.reduce((n, task) => Math.max(n, stagingOf(task.constant, task.spec).bytes), 0);
   return { addresses, staging: arena, bytes: roundUp(arena + Math.max(top, largest) + slack, alignment), arenaBytes: top, residentBytes: next };
 }
 

@@ -1,9 +1,11 @@
 import { abi, control } from "../artifact/control.ts";
 import { i32Params, ModuleBuilder } from "../codegen/wasm/module.ts";
 import { emitPrepare } from "../generate/prepare.ts";
+import { streamFunctions } from "../generate/prepare-stream.ts";
 import { emitKernel } from "../kernels/emit.ts";
 import type { Buffer, PrepareTask } from "../lower/kernel-graph.ts";
 import { roundUp } from "../lower/layout.ts";
+import { stagingOf } from "../lower/staging.ts";
 import type { Candidate } from "./candidates.ts";
 
 const alignment = 64;
@@ -18,9 +20,10 @@ const slack = 256;
 export async function loadCandidates(candidates: readonly Candidate[]): Promise<(() => void)[]> {
   const start = roundUp(control.bytes + slack, alignment);
   const places = candidates.map((candidate) => activationPlaces(candidate, start));
-  const staged = Math.max(0, ...candidates.flatMap((c) => c.prepare.map((p) => p.constant.bytes.byteLength)));
+  const staged = Math.max(0, ...candidates.flatMap((c) => c.prepare.map((p) => stagingOf(p.constant, p.spec).bytes)));
   let end = roundUp(Math.max(start + staged, ...places.map((p) => p.end)) + slack, alignment);
   const builder = new ModuleBuilder();
+  const streams = streamFunctions(builder);
   const weights = new Map<string, { readonly task: PrepareTask; readonly address: number }>();
   candidates.forEach(({ target, call, prepare }, i) => {
     builder.export(`kernel${i}`, emitKernel(builder, target, call.template, call.problem, call.choice));
@@ -33,7 +36,7 @@ export async function loadCandidates(candidates: readonly Candidate[]): Promise<
         end = roundUp(end + task.to.bytes, alignment);
         builder.export(
           key,
-          builder.function(i32Params(2), (fn) => emitPrepare(fn, task.constant, task.spec, fn.param(0), fn.param(1))),
+          builder.function(i32Params(2), (fn) => emitPrepare(fn, task.constant, task.spec, fn.param(0), fn.param(1), streams)),
         );
       }
       places[i]?.addresses.set(task.to, known.address);

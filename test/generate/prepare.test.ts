@@ -4,8 +4,10 @@ import { decodeConstant, encodeConstant } from "../../src/artifact/constant-code
 import type { ConstantEncoding } from "../../src/artifact/manifest.ts";
 import { i32Params, ModuleBuilder } from "../../src/codegen/wasm/module.ts";
 import { emitPrepare } from "../../src/generate/prepare.ts";
+import { streamFunctions } from "../../src/generate/prepare-stream.ts";
 import { hasPairedFilters, type StreamShape, streamBytes } from "../../src/kernels/weight-stream.ts";
 import type { PrepareSpec, StoredConstant } from "../../src/lower/kernel-graph.ts";
+import { stagingOf } from "../../src/lower/staging.ts";
 import { noise } from "../kernels/problems.ts";
 import { packed, paired, prune, stream, winogradWeights } from "../kernels/weights.ts";
 
@@ -54,15 +56,17 @@ const canary = 0x5a5a5a5a;
 function check(data: Float32Array, shape: readonly number[], spec: PrepareSpec, wanted: Int32Array, tolerance = 0): void {
   const stored = encodings(data);
   const builder = new ModuleBuilder();
+  const streams = streamFunctions(builder);
   stored.forEach((s, i) => {
     const constant: StoredConstant = { name: "w", dtype: "float32", shape, ...s };
     builder.export(
       String(i),
-      builder.function(i32Params(2), (fn) => emitPrepare(fn, constant, spec, fn.param(0), fn.param(1))),
+      builder.function(i32Params(2), (fn) => emitPrepare(fn, constant, spec, fn.param(0), fn.param(1), streams)),
     );
   });
   const staging = 64 + wanted.byteLength + 64;
-  const pages = Math.ceil((staging + data.length * 5 + 64) / 65536) + 1;
+  const largest = Math.max(...stored.map((s) => stagingOf({ name: "w", dtype: "float32", shape, ...s }, spec).bytes));
+  const pages = Math.ceil((staging + largest) / 65536);
   const { bytes, sharedFlagOffset } = builder.finish({ import: ["m", "memory"], pages });
   bytes[sharedFlagOffset] = 1;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
