@@ -21,7 +21,8 @@ export type ErrorCode =
   | "E_OUT_OF_MEMORY"
   | "E_DISPOSED"
   | "E_INTERRUPTED"
-  | "E_WORKER" // a worker died or could not start
+  | "E_WORKER" // a worker, or a program that was started, died or could not start
+  | "E_TOOL_MISSING" // a program that is needed is not installed
   | "E_INTERNAL"; // a bug of cadnn
 
 /** Where, and what to do about it. */

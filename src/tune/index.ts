@@ -84,7 +84,11 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
     for (const rivals of batches(candidatesOf(graph, target, costs, tasks))) {
       if (stopped()) return { log, measured, complete: false };
       options.onProgress?.({ done: measured.length, total });
-      for (const [task, times] of await race(rivals, measurer, stopped)) {
+      const results = await race(rivals, measurer, stopped).catch((error: unknown) => {
+        if (signal?.aborted !== true) throw error;
+      });
+      if (results === undefined) return { log, measured, complete: false };
+      for (const [task, times] of results) {
         if (times.length === 0) {
           failed.add(task.key);
           continue;
@@ -133,12 +137,13 @@ async function race(rivals: Rivals, measurer: Measurer, stopped: () => boolean):
     candidates.forEach((c, i) => least.set(c, Math.min(Math.round(ns[i] as number), least.get(c) ?? Number.POSITIVE_INFINITY)));
   };
   const timeOf = (c: Candidate) => least.get(c) as number;
-  await run([...rivals.values()].flat(), heats.first);
+  await run([...rivals.values()].flat(), measurer.exact ? 1 : heats.first);
   const finalists = [...rivals.values()].flatMap((candidates) => {
+    if (measurer.exact) return [];
     const sorted = candidates.filter((c) => Number.isFinite(timeOf(c))).sort((a, b) => timeOf(a) - timeOf(b));
     return sorted.slice(0, heats.few).filter((c) => timeOf(c) <= heats.near * timeOf(sorted[0] as Candidate));
   });
-  for (let i = 0; i < heats.finals && !stopped(); i++) await run(finalists, heats.final);
+  for (let i = 0; i < heats.finals && finalists.length > 0 && !stopped(); i++) await run(finalists, heats.final);
   const timings = (candidates: readonly Candidate[]): Timing[] =>
     candidates
       .map((c) => ({ choice: c.choice, ns: timeOf(c) }))
@@ -148,6 +153,7 @@ async function race(rivals: Rivals, measurer: Measurer, stopped: () => boolean):
 }
 
 export { type Candidate, rankByModel } from "./candidates.ts";
+export { type Counter, type CountJob, createCountingMeasurer } from "./counting-measurer.ts";
 export { browserOf, engineFingerprint } from "./engine.ts";
 export { emptyLog, formatLog, formatRecord, mergeLogs, parseTuningLog, type Timing, type TuningLog, type TuningRecord } from "./log.ts";
 export { type MeasuredCostsOptions, measuredCosts } from "./measured-costs.ts";

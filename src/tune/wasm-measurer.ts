@@ -1,6 +1,6 @@
 import type { Candidate } from "./candidates.ts";
 import { engineFingerprint } from "./engine.ts";
-import { loadCandidates } from "./load-candidates.ts";
+import { loadCandidates } from "./link-candidates.ts";
 import type { Measurer } from "./measurer.ts";
 
 export interface WasmMeasurerOptions {

@@ -1,12 +1,14 @@
+import type { TargetName } from "../../artifact/manifest.ts";
 import { CadnnError } from "../../errors.ts";
+import { type Core, coreNames } from "../../node/arm64/estimate.ts";
 import { compileOptimizedOnly, enableRelaxedSimd } from "../../node/engine.ts";
 import { appendLine, defaultTuningFile, openLines } from "../../node/tuning-file.ts";
 import { detectFeatures, targetsFor } from "../../runtime/features.ts";
-import type { TuningRecord } from "../../tune/index.ts";
+import type { Measurer, TuningRecord } from "../../tune/index.ts";
 import { type Command, sharedArgs } from "../command.ts";
 import { formatDuration, formatPercent, round } from "../format.ts";
 import { readGraph, readTarget } from "../model.ts";
-import { parseInputShapes, usage } from "../options.ts";
+import { type Options, parseInputShapes, usage } from "../options.ts";
 import { formatPairs } from "../table.ts";
 
 export const command: Command = {
@@ -14,27 +16,27 @@ export const command: Command = {
   description: "Measure here how fast a net's kernels are with other tiles and layouts; `compile --tuning` uses the times.",
   args: {
     model: { type: "positional", description: "ONNX file" },
-    target: { ...sharedArgs.target, description: "Target to measure, in place of the best one of this engine" },
+    target: { ...sharedArgs.target, description: "Target to measure, in place of the best one of this engine; ARM64's are counted in emulation elsewhere" },
+    core: { type: "string", description: `Count cycles of this core in emulation: ${coreNames.join(", ")}; default several cores' mean`, valueHint: "NAME" },
     log: { type: "string", description: "File of measurements to add to; default $XDG_CACHE_HOME/cadnn/tuning.jsonl", valueHint: "FILE.jsonl" },
     budget: { type: "string", description: "Stop after so many seconds; another call goes on from there", valueHint: "SECONDS" },
     "input-shape": sharedArgs["input-shape"],
   },
-  examples: ["cadnn tune r50.onnx", "cadnn tune r50.onnx --log r50.jsonl --budget 30 && cadnn compile r50.onnx -o r50.cadnn --tuning r50.jsonl"],
+  examples: [
+    "cadnn tune r50.onnx",
+    "cadnn tune r50.onnx --log r50.jsonl --budget 30 && cadnn compile r50.onnx -o r50.cadnn --tuning r50.jsonl",
+    "cadnn tune r50.onnx --target wasm-arm64-relaxed --core a76 --log a76.jsonl",
+  ],
   async run(options, { progress, signal, interruptible }) {
     const path = options.required("model");
     const file = options.text("log") ?? defaultTuningFile();
     const budgetSeconds = options.number("budget", { min: 0 }) ?? Number.POSITIVE_INFINITY;
-    const named = options.text("target");
-    const wanted = named === undefined ? undefined : readTarget(named);
     enableRelaxedSimd();
     compileOptimizedOnly();
-    const runnable = targetsFor(detectFeatures());
-    const target = wanted ?? runnable[0];
-    if (target === undefined || !runnable.includes(target)) throw usage("this engine does not run that target", "--target", `It runs: ${runnable.join(", ")}.`);
+    const { target, measurer } = await openMeasurer(options, signal);
     const graph = await readGraph(path, { inputShapes: parseInputShapes(options.all("input-shape")) });
-    const { createWasmMeasurer, formatRecord, parseTuningLog, tune } = await import("../../tune/index.ts");
+    const { formatRecord, parseTuningLog, tune } = await import("../../tune/index.ts");
     const log = parseLog(parseTuningLog, await openLines(file), file);
-    const measurer = createWasmMeasurer({ warmupMs: 0 });
     interruptible();
     const started = performance.now();
     const { measured, complete } = await tune(graph, {
@@ -62,6 +64,22 @@ export const command: Command = {
     return { text, json: { file, target, engine: measurer.engine, problems: measured.length, tried, space, complete, seconds: round(seconds) } };
   },
 };
+
+/** Clocks what this engine runs; what it does not, or what is asked for a core, is counted in emulation. */
+async function openMeasurer(options: Options, signal: AbortSignal): Promise<{ readonly target: TargetName; readonly measurer: Measurer }> {
+  const named = options.text("target");
+  const core = options.text("core");
+  if (core !== undefined && !isCore(core)) throw usage(`there is no core "${core}"`, "--core", `Cores are: ${coreNames.join(", ")}.`);
+  const runnable = targetsFor(detectFeatures());
+  const target = named === undefined ? (core === undefined ? runnable[0] : "wasm-arm64-relaxed") : readTarget(named);
+  const { createCountingMeasurer, createWasmMeasurer } = await import("../../tune/index.ts");
+  if (target !== undefined && core === undefined && runnable.includes(target)) return { target, measurer: createWasmMeasurer({ warmupMs: 0 }) };
+  if (target === undefined || !target.startsWith("wasm-arm64")) throw usage("this engine does not run that target", "--target", `It runs: ${runnable.join(", ")}.`);
+  const { commonCores, createCycleCounter } = await import("../../node/arm64/cycle-counter.ts");
+  return { target, measurer: createCountingMeasurer(await createCycleCounter(core === undefined ? commonCores : [core], signal)) };
+}
+
+const isCore = (name: string): name is Core => coreNames.some((core) => core === name);
 
 /** Errors name the file. */
 export function parseLog<T>(parse: (text: string) => T, text: string, file: string): T {

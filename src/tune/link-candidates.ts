@@ -12,18 +12,29 @@ const alignment = 64;
 /** Kernels may read this much before and behind a buffer. */
 const slack = 256;
 
+/** Candidates as one module that imports its memory. */
+export interface LinkedCandidates {
+  readonly module: Uint8Array<ArrayBuffer>;
+  /** Size of the memory in pages of 64 KiB. */
+  readonly pages: number;
+  /** In the order of the candidates: an export, and the addresses that come before `begin` and `end`. */
+  readonly kernels: readonly { readonly name: string; readonly addresses: readonly number[]; readonly items: number }[];
+  /** A memory with random activations and the weights as the kernels read them. */
+  fillMemory(): Promise<WebAssembly.Memory>;
+}
+
 /**
  * One module of all candidates' kernels, and one memory: every candidate's activations lie at its beginning, one candidate's over the others', as those of a
  * net's layers do, and behind them the weights of all. So candidates differ in nothing but their code: with a memory for each, the pages that the system gave
- * it made some of them three times slower than others. Gives for each candidate one call of its kernel.
+ * it made some of them three times slower than others. The code that prepares weights is a module of its own, which any engine runs.
  */
-export async function loadCandidates(candidates: readonly Candidate[]): Promise<(() => void)[]> {
+export function linkCandidates(candidates: readonly Candidate[]): LinkedCandidates {
   const start = roundUp(control.bytes + slack, alignment);
   const places = candidates.map((candidate) => activationPlaces(candidate, start));
   const staged = Math.max(0, ...candidates.flatMap((c) => c.prepare.map((p) => stagingOf(p.constant, p.spec).bytes)));
   let end = roundUp(Math.max(start + staged, ...places.map((p) => p.end)) + slack, alignment);
-  const builder = new ModuleBuilder();
-  const streams = streamFunctions(builder);
+  const [builder, preparer] = [new ModuleBuilder(), new ModuleBuilder()];
+  const streams = streamFunctions(preparer);
   const weights = new Map<string, { readonly task: PrepareTask; readonly address: number }>();
   candidates.forEach(({ target, call, prepare }, i) => {
     builder.export(`kernel${i}`, emitKernel(builder, target, call.template, call.problem, call.choice));
@@ -34,24 +45,43 @@ export async function loadCandidates(candidates: readonly Candidate[]): Promise<
         known = { task, address: end };
         weights.set(key, known);
         end = roundUp(end + task.to.bytes, alignment);
-        builder.export(
+        preparer.export(
           key,
-          builder.function(i32Params(2), (fn) => emitPrepare(fn, task.constant, task.spec, fn.param(0), fn.param(1), streams)),
+          preparer.function(i32Params(2), (fn) => emitPrepare(fn, task.constant, task.spec, fn.param(0), fn.param(1), streams)),
         );
       }
       places[i]?.addresses.set(task.to, known.address);
     }
   });
-  const { memory, exports } = await instantiate(builder, end + slack);
-  for (const [key, { task, address }] of weights) {
-    new Uint8Array(memory.buffer).set(task.constant.bytes, start);
-    exports[key]?.(start, address);
-  }
-  fillRandom(new Float32Array(memory.buffer, start, (Math.max(...places.map((p) => p.end)) - start) / 4));
-  return candidates.map(({ call }, i) => {
-    const addresses = call.operands.map(({ buffer, offset }) => (places[i]?.addresses.get(buffer) as number) + 4 * offset);
-    const args = [...addresses, 0, call.template.items(call.problem, call.choice)];
-    const kernel = exports[`kernel${i}`] as (...args: number[]) => void;
+  const pages = Math.ceil((end + slack) / 65536);
+  return {
+    module: finish(builder, pages),
+    pages,
+    kernels: candidates.map(({ call }, i) => ({
+      name: `kernel${i}`,
+      addresses: call.operands.map(({ buffer, offset }) => (places[i]?.addresses.get(buffer) as number) + 4 * offset),
+      items: call.template.items(call.problem, call.choice),
+    })),
+    async fillMemory() {
+      const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+      const prepare = await instantiate(finish(preparer, pages), memory);
+      for (const [key, { task, address }] of weights) {
+        new Uint8Array(memory.buffer).set(task.constant.bytes, start);
+        prepare[key]?.(start, address);
+      }
+      fillRandom(new Float32Array(memory.buffer, start, (Math.max(...places.map((p) => p.end)) - start) / 4));
+      return memory;
+    },
+  };
+}
+
+/** Gives for each candidate one call of its kernel on the engine that runs this code. */
+export async function loadCandidates(candidates: readonly Candidate[]): Promise<(() => void)[]> {
+  const { module, kernels, fillMemory } = linkCandidates(candidates);
+  const exports = await instantiate(module, await fillMemory());
+  return kernels.map(({ name, addresses, items }) => {
+    const args = [...addresses, 0, items];
+    const kernel = exports[name] as (...args: number[]) => void;
     return () => kernel(...args);
   });
 }
@@ -69,14 +99,16 @@ function activationPlaces({ call, prepare }: Candidate, start: number): { readon
   return { addresses, end };
 }
 
-async function instantiate(builder: ModuleBuilder, bytes: number) {
-  const pages = Math.ceil(bytes / 65536);
+function finish(builder: ModuleBuilder, pages: number): Uint8Array<ArrayBuffer> {
   const module = builder.finish({ import: abi.memory, pages });
   const code = Uint8Array.from(module.bytes);
   code[module.sharedFlagOffset] = 1;
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  const { instance } = await WebAssembly.instantiate(code, { [abi.memory[0]]: { [abi.memory[1]]: memory } });
-  return { memory, exports: instance.exports as Readonly<Record<string, (...args: number[]) => void>> };
+  return code;
+}
+
+async function instantiate(module: Uint8Array<ArrayBuffer>, memory: WebAssembly.Memory): Promise<Readonly<Record<string, (...args: number[]) => void>>> {
+  const { instance } = await WebAssembly.instantiate(module, { [abi.memory[0]]: { [abi.memory[1]]: memory } });
+  return instance.exports as Readonly<Record<string, (...args: number[]) => void>>;
 }
 
 const ids = new WeakMap<Uint8Array, number>();
