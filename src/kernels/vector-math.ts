@@ -19,19 +19,17 @@ export function nmadd(target: Target, a: V128, b: V128, c: V128): V128 {
 export const fastMin = (target: Target, a: V128, b: V128): V128 => (target.pseudoMinMax ? f32x4.pmin(a, b) : f32x4.min(a, b));
 export const fastMax = (target: Target, a: V128, b: V128): V128 => (target.pseudoMinMax ? f32x4.pmax(a, b) : f32x4.max(a, b));
 
-/** Applies an activation to a vector that is already in a local. NaN passes through. */
-export function emitActivation(fn: FunctionBuilder, target: Target, activation: Activation, value: Local<"v128">): void {
-  switch (activation.kind) {
-    case "none":
-      return;
-    case "expr":
-      fn.set(value, emitExpr(fn, target, activation.expr, [value]));
-      return;
-    case "clamp":
-      // pmax(v, low) is v unless v < low, so NaN stays; so does min/max.
-      if (activation.low !== Number.NEGATIVE_INFINITY) fn.set(value, fastMax(target, value, f32x4.const(activation.low)));
-      if (activation.high !== Number.POSITIVE_INFINITY) fn.set(value, fastMin(target, value, f32x4.const(activation.high)));
-      return;
+/** Applies an activation to vectors that are already in locals. NaN passes through. */
+export function emitActivation(fn: FunctionBuilder, target: Target, activation: Activation, values: Local<"v128"> | readonly Local<"v128">[]): void {
+  const all = "index" in values ? [values] : values;
+  if (activation.kind === "expr") for (const value of all) fn.set(value, emitExpr(fn, target, activation.expr, [value]));
+  if (activation.kind !== "clamp") return;
+  // A bound is made once for all vectors. pmax(v, low) is v unless v < low, so NaN stays; so does min/max.
+  const low = activation.low === Number.NEGATIVE_INFINITY ? undefined : fn.let(f32x4.const(activation.low));
+  const high = activation.high === Number.POSITIVE_INFINITY ? undefined : fn.let(f32x4.const(activation.high));
+  for (const value of all) {
+    if (low !== undefined) fn.set(value, fastMax(target, value, low));
+    if (high !== undefined) fn.set(value, fastMin(target, value, high));
   }
 }
 

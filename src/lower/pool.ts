@@ -41,6 +41,7 @@ function lowerPlanePool(ctx: LoweringContext, node: Node, scale: number): void {
     taps: slide.taps,
     region: { ...slide.region, outPitch: output.layout.strides[2] as number },
     columnStep: slide.columnStep,
+    ...(slide.border === undefined ? {} : { border: slide.border }),
     scale,
     multiplier: 1,
     bias: false,

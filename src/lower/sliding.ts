@@ -2,11 +2,12 @@ import { noActivation } from "../ir/activation.ts";
 import type { Value } from "../ir/graph.ts";
 import { elementCount } from "../ir/types.ts";
 import { f32Window, type WindowProblem } from "../kernels/wasm/f32-window.ts";
+import type { Border } from "../kernels/window-tile.ts";
 import type { LoweringContext, Placed } from "./context.ts";
 import { type ConvProblem, finishConv } from "./conv-problem.ts";
 import type { Place } from "./kernel-graph.ts";
 import { type Layout, linear, paddedPlanes, withoutPadding } from "./layout.ts";
-import { slidingLayout, type Window, windowTaps } from "./window-layout.ts";
+import { slidingLayout, type Window, windowPlaces, windowTaps } from "./window-layout.ts";
 
 /** A convolution with as many groups as channels. */
 export function emitDepthwise(ctx: LoweringContext, conv: ConvProblem): void {
@@ -26,6 +27,7 @@ export function emitDepthwise(ctx: LoweringContext, conv: ConvProblem): void {
     taps: slide.taps,
     region: { ...slide.region, outPitch: output.layout.strides[2] as number },
     columnStep: slide.columnStep,
+    ...(slide.border === undefined ? {} : { border: slide.border }),
     scale: 1,
     multiplier: m / channels,
     bias: conv.b !== undefined,
@@ -51,17 +53,24 @@ export function emitDepthwise(ctx: LoweringContext, conv: ConvProblem): void {
   if (narrow) finishConv(ctx, conv, output);
 }
 
-/** What a sliding kernel (depthwise, pooling) reads, and how. Rows of fewer than 4 elements (`narrow`) need room for whole vectors. */
+/**
+ * What a sliding kernel (depthwise, pooling) reads, and how. Without a batch it reads planes as they are and masks what its windows reach outside of them;
+ * with one, rows of fewer than 4 outputs (`narrow`) need room for whole vectors.
+ */
 export function slidingInput(ctx: LoweringContext, x: Value, y: Value, window: Window, padValue: number) {
   const lanes = ctx.lanesOf(x);
   const [oh, ow] = y.type.shape.slice(2) as [number, number];
   const narrow = ow * lanes < 4;
-  const { layout, rowStep, columnStep } = slidingLayout(x.type.shape, window, lanes, padValue);
-  const wanted = layout ?? (narrow ? wide(x.type.shape, lanes) : undefined);
+  const { layout, rowStep, columnStep, masks } = slidingLayout(x.type.shape, window, lanes, padValue);
+  const wanted = layout ?? (narrow && lanes > 1 ? wide(x.type.shape, lanes) : undefined);
   const input = wanted === undefined ? ctx.readAny(x) : ctx.read(x, wanted);
-  const corner: Place = wanted === undefined ? input : { buffer: input.buffer, offset: input.offset - input.layout.base };
-  const region = { h: oh, w: Math.max(4, ow * lanes), inPitch: rowStep * (input.layout.strides[2] as number) };
-  return { corner, input, narrow, region, columnStep, taps: windowTaps(input.layout, window) };
+  const pitch = input.layout.strides[2] as number;
+  const [top, left] = masks ? window.pads : [0, 0];
+  const [rows, columns] = x.type.shape.slice(2) as [number, number];
+  const border: Border | undefined = masks ? { rows, columns, top, left, value: padValue, rowStep, taps: windowPlaces(window) } : undefined;
+  const corner: Place = { buffer: input.buffer, offset: input.offset - (wanted === undefined ? top * pitch + left : input.layout.base) };
+  const region = { h: oh, w: Math.max(4, ow * lanes), inPitch: rowStep * pitch };
+  return { corner, input, narrow, region, columnStep, taps: windowTaps(input.layout, window), ...(border === undefined ? {} : { border }) };
 }
 
 /** Planes with room for a whole vector behind each row. */

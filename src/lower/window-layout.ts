@@ -41,24 +41,28 @@ export function windowLayout(shape: readonly number[], window: Window, lanes: nu
 
 /**
  * The layout that sliding kernels (depthwise, pooling) read: they step by 1 or 2 columns themselves, where neighbours in memory are
- * neighbours in a row, so that planes need no splitting. `rowStep` and `columnStep` tell how.
+ * neighbours in a row, so that planes need no splitting, and then mask what lies outside of planes, so that these need no padding. `rowStep` and
+ * `columnStep` tell how they step.
  */
 export function slidingLayout(
   shape: readonly number[],
   window: Window,
   lanes: number,
   padValue: number,
-): { readonly layout: Layout | undefined; readonly rowStep: number; readonly columnStep: 1 | 2 } {
+): { readonly layout: Layout | undefined; readonly rowStep: number; readonly columnStep: 1 | 2; readonly masks: boolean } {
   const [sh, sw] = window.strides;
-  if (lanes > 1 || sw > 2) return { layout: windowLayout(shape, window, lanes, padValue), rowStep: 1, columnStep: 1 };
-  return { layout: windowLayout(shape, { ...window, strides: [1, 1] }, lanes, padValue), rowStep: sh, columnStep: sw === 2 ? 2 : 1 };
+  if (lanes > 1 || sw > 2) return { layout: windowLayout(shape, window, lanes, padValue), rowStep: 1, columnStep: 1, masks: false };
+  return { layout: undefined, rowStep: sh, columnStep: sw === 2 ? 2 : 1, masks: !isUnit(window) };
+}
+
+/** Row and column of each tap, row by row, from a window's corner. */
+export function windowPlaces({ kernel: [kh, kw], dilations: [dy, dx] }: Window): [number, number][] {
+  return Array.from({ length: kh * kw }, (_, t) => [Math.floor(t / kw) * dy, (t % kw) * dx]);
 }
 
 /** Offset of each tap, row by row, from a plane's padded corner. */
 export function windowTaps(layout: Layout, window: Window): number[] {
-  const [kh, kw] = window.kernel;
-  const [dy, dx] = window.dilations;
-  return Array.from({ length: kh * kw }, (_, t) => tapOffset(layout, Math.floor(t / kw) * dy, (t % kw) * dx));
+  return windowPlaces(window).map(([y, x]) => tapOffset(layout, y, x));
 }
 
 export function isDepthwise(input: readonly number[], weight: readonly number[], group: number): boolean {

@@ -92,6 +92,7 @@ const samples = {
     ...singles(v128, ["load", "load32Splat", "load32Zero", "load64Zero"], p),
     ["const", u],
     ["constI32", v128.constI32(0x7fffffff)],
+    ["constI32x4", v128.constI32x4([-1, 0, 1, 0x7fffffff])],
     ...singles(v128, ["not", "anyTrue"], u),
     ...pairs(v128, ["and", "andnot", "or", "xor"], u, v),
     ["bitselect", v128.bitselect(u, v, w)],
@@ -100,7 +101,7 @@ const samples = {
   ],
   i32x4: [
     ["splat", i32x4.splat(p)],
-    ...pairs(i32x4, ["add", "sub", "mul", "eq"], u, v),
+    ...pairs(i32x4, ["add", "sub", "mul", "eq", "ltU"], u, v),
     ["shl", i32x4.shl(u, p)],
     ["shrS", i32x4.shrS(u, p)],
     ["truncSatF32x4", i32x4.truncSatF32x4(u)],

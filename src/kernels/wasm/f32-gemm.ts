@@ -228,7 +228,7 @@ function emitStore(context: EmitContext, p: GemmProblem, tile: Tile, acc: readon
     const residual = fn.let(i32.add(operand("residual"), outOffset));
     acc.forEach((row, f) => row.forEach((a, i) => fn.set(a, f32x4.add(a, v128.load(residual, 4 * f * p.outStride + (offsets[i] as number))))));
   }
-  for (const row of acc) for (const a of row) emitActivation(fn, target, p.activation, a);
+  emitActivation(fn, target, p.activation, acc.flat());
   const y = fn.let(i32.add(operand("y"), outOffset));
   acc.forEach((row, f) => row.forEach((a, i) => fn.store(y, a, 4 * f * p.outStride + (offsets[i] as number))));
 }

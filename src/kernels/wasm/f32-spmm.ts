@@ -195,7 +195,7 @@ function emitPass(context: EmitContext, p: SpmmProblem, choice: SpmmChoice, walk
     fn.while(i32.ltU(entry, stop), () => emitEntries(context, choice, entry, x, inOffsets, acc));
     if (residual !== undefined) acc.forEach((part, f) => part.forEach((a, i) => fn.set(a, f32x4.add(a, v128.load(residual, (outOffsets[f] as number[])[i] as number)))));
     if (y !== undefined) {
-      for (const part of acc) for (const a of part) emitActivation(fn, target, p.activation, a);
+      emitActivation(fn, target, p.activation, acc.flat());
       acc.forEach((part, f) => part.forEach((a, i) => fn.store(y, a, (outOffsets[f] as number[])[i] as number)));
     } else if (sum !== undefined) acc.forEach((part, f) => part.forEach((a, i) => fn.store(sum, a, 16 * (f * vectors + i))));
     advance(bias, 4 * filters);

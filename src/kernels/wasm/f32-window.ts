@@ -1,13 +1,16 @@
-import { f32x4, i32, type V128, v128 } from "../../codegen/wasm/code.ts";
-import type { Local } from "../../codegen/wasm/function.ts";
+import type { Target } from "../../codegen/target.ts";
+import { f32x4, type I32, i32, i32x4, type V128, v128 } from "../../codegen/wasm/code.ts";
+import type { FunctionBuilder, Local } from "../../codegen/wasm/function.ts";
 import type { Activation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext } from "../kernel.ts";
-import { type Region, registersOf, setTileOffsets, type Tile, tileFits, tilesOf, vectorOffsets } from "../region.ts";
+import { type Region, registersOf, type Tile, tileFits, tilesOf, vectorOffsets } from "../region.ts";
 import { emitActivation, madd } from "../vector-math.ts";
+import { type Border, lanesInside, type Need, needsOf, planVectors, rowInside, type Sliding, tileRuns, type VectorStep } from "../window-tile.ts";
 
 /**
  * y[c, p] = act(bias[c] + Σ_t w[c, t] · x[c, p + tap t] + residual[c, p]) (depthwise convolution), max_t x[c, p + tap t] (max pooling, NaN wins),
- * or scale · Σ_t x[c, p + tap t] (sum pooling). Each loaded vector serves all output rows of the tile that need it.
+ * or scale · Σ_t x[c, p + tap t] (sum pooling). Each loaded vector serves all output rows of the tile that need it. Where the input has no
+ * padding in memory, tiles at its border leave out rows and mask lanes that are outside.
  */
 export interface WindowProblem {
   readonly kind: "depthwise" | "max" | "sum";
@@ -15,11 +18,14 @@ export interface WindowProblem {
   /** Input planes a channel of output apart; output planes apart. */
   readonly inStride: number;
   readonly outStride: number;
+  /** From where the first window begins, which may be outside of the input. */
   readonly taps: readonly number[];
   /** `inPitch` is the distance of the input rows that neighbouring output rows start at: the plane's pitch times the vertical stride. */
   readonly region: Region;
   /** Horizontal stride, 1 or 2. */
   readonly columnStep: 1 | 2;
+  /** Absent where all that taps read is in memory. */
+  readonly border?: Border;
   /** Factor of sum pooling. */
   readonly scale: number;
   /** Depthwise: output channels for each input channel. */
@@ -31,51 +37,67 @@ export interface WindowProblem {
 
 export interface WindowChoice {
   readonly tile: Tile;
+  /** Vectors that are loaded before the one whose turn it is. */
+  readonly ahead: number;
+  /** Whether each element of a row is loaded once and shifted into its place by shuffles, or vectors are loaded from wherever they start. */
+  readonly shifts: boolean;
 }
 
 export const f32Window = defineKernel<WindowProblem, WindowChoice>({
   name: "f32-window",
   backend: "wasm",
   operands: (p) => ["x", ...(p.kind === "depthwise" ? ["w"] : []), ...(p.bias ? ["bias"] : []), ...(p.residual ? ["residual"] : []), "y"],
-  choices: (p) => tileCandidates.filter((tile) => tileFits(p.region, tile)).map((tile) => ({ tile })),
-  cost(p, { tile }, target) {
-    const loads = new Set(loadPlan(p, tile).map((l) => l.offset)).size;
+  choices: (p) =>
+    tileCandidates
+      .filter((tile) => tileFits(p.region, tile))
+      .flatMap((tile) => [
+        { tile, ahead: 0, shifts: false },
+        { tile, ahead: 0, shifts: true },
+      ]),
+  cost(p, choice, target) {
+    const { tile } = choice;
+    const needs = needsOf(slidingOf(p), tile, Math.min(tile.rows, p.region.h - tile.rows), Math.min(4 * tile.vectors, p.region.w - 4 * tile.vectors));
+    const { steps } = planVectors(needs, p.columnStep, choice.shifts);
     const vectors = registersOf(tile, target);
-    const perVector = vectors / (tile.rows * tile.vectors);
+    const merged = vectors / (tile.rows * tile.vectors);
+    const loads = steps.filter((step) => "load" in step).length * merged;
+    const shuffles = (steps.length - steps.filter((step) => "load" in step).length) * merged;
     const resident = p.kind === "depthwise" ? p.taps.length : 0;
     // An engine that places loads first lets as many loads run ahead as there are more of them than links in each accumulator's chain.
-    const ahead = target.loadsFirst ? Math.max(1, loads - p.taps.length) : 1;
-    const spill = Math.max(0, resident + vectors + ahead - target.vectorRegisters);
-    const perTile = loads * perVector * (p.columnStep === 1 ? 0.5 : 1.2) + vectors * p.taps.length * 0.5 + vectors * 2 + spill * vectors * 0.5 + 10;
+    const ahead = target.loadsFirst ? Math.max(2, loads - p.taps.length) : 2;
+    // Weights without a register are loaded for each use.
+    const reloads = Math.min(resident, Math.max(0, resident + vectors + ahead - target.vectorRegisters)) * vectors;
+    const rowsIn = new Set(needs.map((need) => need.line)).size;
+    const lines = (rowsIn * p.columnStep + tile.rows) * tile.vectors * 16;
+    // Where a plane does not fit the first-level cache, more rows at once than the processor fetches ahead make each tile wait.
+    const streams = 4 * p.inStride > target.l1Bytes ? Math.max(0, rowsIn + tile.rows - 9) : 0;
+    const work = Math.max(0.5 * (vectors * p.taps.length + 0.7 * shuffles), 0.5 * (loads + reloads));
+    const perTile = work + 0.15 * loads + lines / 45 + 3.5 * streams + 3;
     return p.channels * (tilesOf(p.region, tile).count * perTile + 20);
   },
   sharesLoads: (_, { tile }) => tile.rows > 1,
   items: (p) => p.channels,
-  emit(context, p, { tile }) {
+  emit(context, p, choice) {
     const { fn, operand, begin, end } = context;
     const channel = fn.let(begin);
     const w = p.kind === "depthwise" ? fn.let(i32.add(operand("w"), i32.mul(begin, i32.const(4 * p.taps.length)))) : undefined;
-    const inBase = fn.local("i32");
+    const inPlane = fn.local("i32");
     const outPlane = fn.let(i32.mul(begin, i32.const(4 * p.outStride)));
     const weights = w === undefined ? [] : fn.locals("v128", p.taps.length);
     const bias = fn.local("v128");
-    const index = fn.local("i32");
-    const inOffset = fn.local("i32");
-    const outOffset = fn.local("i32");
+    const masks = new Map([...masksOf(p, choice.tile)].map((lanes) => [lanes, fn.let(v128.constI32x4(laneBits(lanes)))]));
     fn.for(channel, end, 1, () => {
       const source = p.multiplier === 1 ? channel : i32.divU(channel, i32.const(p.multiplier));
-      fn.set(inBase, i32.add(operand("x"), i32.mul(source, i32.const(4 * p.inStride))));
+      fn.set(inPlane, i32.add(operand("x"), i32.mul(source, i32.const(4 * p.inStride))));
       if (w !== undefined) {
         weights.forEach((l, t) => fn.set(l, v128.load32Splat(w, 4 * t)));
         fn.set(w, i32.add(w, i32.const(4 * p.taps.length)));
       }
       if (p.bias) fn.set(bias, v128.load32Splat(i32.add(operand("bias"), i32.shl(channel, i32.const(2)))));
-      fn.set(index, i32.const(0));
-      fn.for(index, i32.const(tilesOf(p.region, tile).count), 1, () => {
-        setTileOffsets(fn, p.region, tile, index, inOffset, outOffset, p.columnStep);
-        fn.set(inOffset, i32.add(inOffset, inBase));
-        fn.set(outOffset, i32.add(outOffset, outPlane));
-        emitTile(context, p, tile, weights, bias, inOffset, outOffset);
+      emitPlane(fn, p, choice.tile, inPlane, outPlane, (row, column, input, output) => {
+        const maskOf = typeof column === "number" ? ({ mask }: Need) => masks.get(mask as number) as Local<"v128"> : movingMasks(fn, p, column.first);
+        const needs = needsOf(slidingOf(p), choice.tile, row, typeof column === "number" ? column : column.starts);
+        emitTile(context, p, choice, needs, { weights, bias, maskOf }, input, output);
       });
       fn.set(outPlane, i32.add(outPlane, i32.const(4 * p.outStride)));
     });
@@ -84,66 +106,211 @@ export const f32Window = defineKernel<WindowProblem, WindowChoice>({
 
 const tileCandidates: readonly Tile[] = [
   { rows: 4, vectors: 1 },
-  { rows: 2, vectors: 2 },
-  { rows: 2, vectors: 1 },
-  { rows: 3, vectors: 1 },
-  { rows: 1, vectors: 2 },
-  { rows: 1, vectors: 1 },
   { rows: 4, vectors: 2 },
+  { rows: 2, vectors: 2 },
   { rows: 7, vectors: 1 },
+  { rows: 2, vectors: 1 },
+  { rows: 7, vectors: 2 },
+  { rows: 1, vectors: 1 },
 ];
 
-/** Which vector of the tile wants which tap from which place, sorted so that equal places are neighbours. */
-function loadPlan(p: WindowProblem, tile: Tile): { readonly offset: number; readonly vector: number; readonly tap: number }[] {
-  const vectors = vectorOffsets(tile, p.region.inPitch, p.columnStep);
-  const plan = vectors.flatMap((base, vector) => p.taps.map((tapOffset, tap) => ({ offset: base + 4 * tapOffset, vector, tap })));
-  return plan.sort((a, b) => a.offset - b.offset || a.vector - b.vector || a.tap - b.tap);
+const slidingOf = (p: WindowProblem): Sliding => ({ taps: p.taps, inPitch: p.region.inPitch, columnStep: p.columnStep, border: p.border });
+
+const rowKind = (p: WindowProblem, tile: Tile) => (start: number) =>
+  Array.from({ length: tile.rows }, (_, r) => p.taps.map((_, t) => (rowInside(slidingOf(p), start + r, t) ? 1 : 0)).join("")).join();
+const columnKind = (p: WindowProblem, tile: Tile) => (start: number) =>
+  Array.from({ length: tile.vectors }, (_, v) => p.taps.map((_, t) => lanesInside(slidingOf(p), start, v, t)).join()).join();
+
+/** The masks that tiles of the problem need, none of which is full or empty. */
+function masksOf(p: WindowProblem, tile: Tile): Set<number> {
+  const masks = new Set<number>();
+  for (const run of tileRuns(p.region.w, 4 * tile.vectors, columnKind(p, tile)))
+    for (let v = 0; v < tile.vectors; v++) p.taps.forEach((_, t) => masks.add(lanesInside(slidingOf(p), run.first, v, t)));
+  masks.delete(0);
+  masks.delete(15);
+  return masks;
 }
 
-function emitTile(
-  context: EmitContext,
+const laneBits = (lanes: number) => [0, 1, 2, 3].map((l) => ((lanes >> l) & 1 ? -1 : 0)) as [number, number, number, number];
+
+/** Masks that are computed for the tile that begins in output column `first`. */
+function movingMasks(fn: FunctionBuilder, p: WindowProblem, first: Local<"i32">): (need: Need) => Local<"v128"> {
+  const masks = new Map<number, Local<"v128">>();
+  const { left, columns } = p.border as Border;
+  const step = p.columnStep;
+  let base: Local<"v128"> | undefined;
+  return ({ column }) => {
+    base ??= fn.let(i32x4.splat(step === 1 ? first : i32.mul(first, i32.const(step))));
+    const lanes = [0, 1, 2, 3].map((l) => column - left + l * step) as [number, number, number, number];
+    const mask = masks.get(column) ?? fn.let(i32x4.ltU(i32x4.add(base, v128.constI32x4(lanes)), v128.constI32(columns)));
+    masks.set(column, mask);
+    return mask;
+  };
+}
+
+/** Output column of a tile: known, or one of some that a local holds. */
+type Column = number | { readonly first: Local<"i32">; readonly starts: readonly number[] };
+
+/** Rows of tiles from which on the border's are few: then they need not be fast, and one piece of code serves all their tiles. */
+const manyRows = 5;
+
+/** Walks the tiles of a plane; `body` gets output row and column of one such tile, and the addresses of its first input and output. */
+function emitPlane(
+  fn: FunctionBuilder,
   p: WindowProblem,
   tile: Tile,
-  weights: readonly Local<"v128">[],
-  bias: Local<"v128">,
-  inAddress: Local<"i32">,
-  outOffset: Local<"i32">,
+  inPlane: Local<"i32">,
+  outPlane: Local<"i32">,
+  body: (row: number, column: Column, input: Address, output: Address) => void,
 ): void {
+  const { region, columnStep } = p;
+  const width = 4 * tile.vectors;
+  const columns = tileRuns(region.w, width, columnKind(p, tile));
+  const anywhere = (row: number, input: Local<"i32">, inOffset: number, output: Local<"i32">, outOffset: number) => {
+    const first = fn.let(i32.const(0));
+    const starts = columns.flatMap((run) => Array.from({ length: run.count }, (_, i) => Math.min(run.first + i * width, region.w - width)));
+    const [x, y] = [fn.local("i32"), fn.local("i32")];
+    const last = i32.const(region.w - width);
+    fn.doWhile(
+      () => {
+        fn.set(x, i32.add(input, i32.shl(first, i32.const(columnStep === 1 ? 2 : 3))));
+        fn.set(y, i32.add(output, i32.shl(first, i32.const(2))));
+        body(row, { first, starts }, { base: x, offset: inOffset }, { base: y, offset: outOffset });
+        fn.set(x, first);
+        fn.set(first, i32.add(first, i32.const(width)));
+        if (region.w % width !== 0) fn.if(i32.gtS(first, last), () => fn.if(i32.ltS(x, last), () => fn.set(first, last)));
+      },
+      () => i32.leS(first, last),
+    );
+  };
+  const compact = p.kind !== "depthwise" && columns.length > 1;
+  const line = (row: number, input: Local<"i32">, inOffset: number, output: Local<"i32">, outOffset: number) => {
+    for (const run of columns) {
+      const at = { input: inOffset + 4 * columnStep * run.first, output: outOffset + 4 * run.first };
+      if (run.count === 1) {
+        body(row, run.first, { base: input, offset: at.input }, { base: output, offset: at.output });
+        continue;
+      }
+      const [x, y] = [fn.let(i32.add(input, i32.const(at.input))), fn.let(i32.add(output, i32.const(at.output)))];
+      const stop = fn.let(i32.add(y, i32.const(4 * width * (run.clamped ? run.count - 1 : run.count))));
+      fn.doWhile(
+        () => {
+          body(row, run.first, { base: x, offset: 0 }, { base: y, offset: 0 });
+          fn.set(x, i32.add(x, i32.const(4 * columnStep * width)));
+          fn.set(y, i32.add(y, i32.const(4 * width)));
+        },
+        () => i32.ltU(y, stop),
+      );
+      if (!run.clamped) continue;
+      const back = run.first + width * (run.count - 1) - (region.w - width);
+      body(row, run.first, { base: x, offset: -4 * columnStep * back }, { base: y, offset: -4 * back });
+    }
+  };
+  const rows = tileRuns(region.h, tile.rows, rowKind(p, tile));
+  const edges = rows.length > 1 && region.h >= manyRows * tile.rows && columns.length > 1;
+  const walkLine: typeof line = (...at) => (compact ? anywhere : line)(...at);
+  for (const run of rows) {
+    const at = { input: 4 * region.inPitch * run.first, output: 4 * region.outPitch * run.first };
+    if (run.count === 1) {
+      (edges ? anywhere : walkLine)(run.first, inPlane, at.input, outPlane, at.output);
+      continue;
+    }
+    const row = fn.let(i32.const(run.first));
+    const [x, y] = [fn.local("i32"), fn.local("i32")];
+    fn.for(row, i32.const(run.first + run.count * tile.rows), tile.rows, () => {
+      const limit = i32.const(region.h - tile.rows);
+      const start = run.clamped ? fn.let(i32.select(row, limit, i32.ltS(row, limit))) : row;
+      fn.set(x, i32.add(inPlane, i32.mul(start, i32.const(4 * region.inPitch))));
+      fn.set(y, i32.add(outPlane, i32.mul(start, i32.const(4 * region.outPitch))));
+      walkLine(run.first, x, 0, y, 0);
+    });
+  }
+}
+
+/** A byte address; the offset may be negative. */
+interface Address {
+  readonly base: Local<"i32">;
+  readonly offset: number;
+}
+
+/** What all tiles of a channel share. */
+interface Shared {
+  readonly weights: readonly Local<"v128">[];
+  readonly bias: Local<"v128">;
+  readonly maskOf: (need: Need) => Local<"v128">;
+}
+
+function emitTile(context: EmitContext, p: WindowProblem, choice: WindowChoice, needs: readonly Need[], { weights, bias, maskOf }: Shared, input: Address, output: Address): void {
   const { fn, target, operand } = context;
+  const { tile } = choice;
   const acc = fn.locals("v128", tile.rows * tile.vectors);
   const started = new Set<number>();
+  const outside = p.border?.value ?? 0;
   if (p.kind === "depthwise") {
     for (const a of acc) fn.set(a, p.bias ? bias : f32x4.const(0));
     acc.forEach((_, i) => started.add(i));
   }
   const combine = (a: Local<"v128">, x: V128, tap: number): V128 =>
     p.kind === "depthwise" ? madd(target, x, weights[tap] as V128, a) : p.kind === "max" ? f32x4.max(a, x) : f32x4.add(a, x);
-  const loaded = fn.local("v128");
-  const low = fn.local("v128");
-  const high = fn.local("v128");
-  let at: number | undefined;
-  let pair: number | undefined;
-  for (const { offset, vector, tap } of loadPlan(p, tile)) {
-    if (offset !== at && p.columnStep === 1) fn.set(loaded, v128.load(inAddress, offset));
-    else if (offset !== at && pair !== undefined && offset === pair + 4) fn.set(loaded, v128.shuffle(low, high, [1, 3, 5, 7]));
-    else if (offset !== at) {
-      fn.set(low, v128.load(inAddress, offset));
-      fn.set(high, v128.load(inAddress, offset + 16));
-      fn.set(loaded, v128.shuffle(low, high, [0, 2, 4, 6]));
-      pair = offset;
+  emitNeeds(fn, target, p.columnStep, choice, needs, input, (need, loaded) => {
+    const mask = need.mask === 15 ? undefined : maskOf(need);
+    const x = mask === undefined ? loaded : fn.let(outside === 0 ? v128.and(loaded, mask) : v128.bitselect(loaded, f32x4.const(outside), mask));
+    for (const { accumulator, tap } of need.uses) {
+      const a = acc[accumulator] as Local<"v128">;
+      fn.set(a, started.has(accumulator) ? combine(a, x, tap) : x);
+      started.add(accumulator);
     }
-    at = offset;
-    const a = acc[vector] as Local<"v128">;
-    fn.set(a, started.has(vector) ? combine(a, loaded, tap) : loaded);
-    started.add(vector);
-  }
+  });
+  acc.forEach((a, i) => {
+    if (!started.has(i)) fn.set(a, f32x4.const(outside));
+  });
   const offsets = vectorOffsets(tile, p.region.outPitch);
   if (p.kind === "sum" && p.scale !== 1) for (const a of acc) fn.set(a, f32x4.mul(a, f32x4.const(p.scale)));
+  const at = output.offset < 0 ? { base: fn.let(i32.add(output.base, i32.const(output.offset))), offset: 0 } : output;
   if (p.residual) {
-    const residual = fn.let(i32.add(operand("residual"), outOffset));
-    acc.forEach((a, i) => fn.set(a, f32x4.add(a, v128.load(residual, offsets[i] as number))));
+    const residual = fn.let(i32.add(operand("residual"), at.base));
+    acc.forEach((a, i) => fn.set(a, f32x4.add(a, v128.load(residual, at.offset + (offsets[i] as number)))));
   }
-  for (const a of acc) emitActivation(fn, target, p.activation, a);
-  const y = fn.let(i32.add(operand("y"), outOffset));
-  acc.forEach((a, i) => fn.store(y, a, offsets[i] as number));
+  emitActivation(fn, target, p.activation, acc);
+  const y = fn.let(i32.add(operand("y"), at.base));
+  acc.forEach((a, i) => fn.store(y, a, at.offset + (offsets[i] as number)));
+}
+
+/** Makes each needed vector in turn, with loads `ahead` of it. */
+function emitNeeds(
+  fn: FunctionBuilder,
+  target: Target,
+  columnStep: 1 | 2,
+  { ahead, shifts }: WindowChoice,
+  needs: readonly Need[],
+  input: Address,
+  use: (need: Need, vector: Local<"v128">) => void,
+): void {
+  const addressOf = addresses(fn, target, input);
+  const { steps, madeBy } = planVectors(needs, columnStep, shifts);
+  const made: Local<"v128">[] = [];
+  const loads = steps.flatMap((step, i) => ("load" in step ? [i] : []));
+  let issued = 0;
+  let done = 0;
+  needs.forEach((need, i) => {
+    const last = madeBy[i] as number;
+    for (; done <= last; done++) {
+      const step = steps[done] as VectorStep;
+      const before = loads.filter((l) => l <= done).length;
+      for (; issued < Math.min(loads.length, before + ahead); issued++) {
+        const index = loads[issued] as number;
+        const { base, offset } = addressOf(4 * (steps[index] as { load: number }).load);
+        made[index] = fn.let(v128.load(base, offset));
+      }
+      if (!("load" in step)) made[done] = fn.let(v128.shuffle(made[step.low] as V128, made[step.high] as V128, step.lanes));
+    }
+    use(need, made[last] as Local<"v128">);
+  });
+}
+
+/** Addresses of byte offsets from one that may be negative. */
+function addresses(fn: FunctionBuilder, _target: Target, { base, offset }: Address): (bytes: number) => { base: I32; offset: number } {
+  let moved: { base: I32; offset: number } = { base, offset };
+  if (offset < 0) moved = { base: fn.let(i32.add(base, i32.const(offset))), offset: 0 };
+  return (bytes) => ({ base: moved.base, offset: moved.offset + bytes });
 }
