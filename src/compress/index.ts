@@ -3,4 +3,7 @@ export { type CompressOptions, compress } from "./compress.ts";
 export { type DemoNet, type DemoOptions, type DemoProgress, type DemoResult, runDemo } from "./demo.ts";
 export { type Layer, weightLayers } from "./layers.ts";
 export { type CompressionPlan, makePlan, type PhasePlan, type PlanOptions } from "./plan.ts";
+export type { CalibrationImages } from "./post-training/activations.ts";
+export { makePostTrainingPlan, type PostTrainingOptions, type PostTrainingPlan } from "./post-training/plan.ts";
+export { compressPostTraining, type PostTrainingContext, type PostTrainingLayerReport, type PostTrainingProgress, type PostTrainingReport } from "./post-training/post-training.ts";
 export type { CompressionReport, LayerReport } from "./report.ts";

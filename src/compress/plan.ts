@@ -95,6 +95,9 @@ export function structureOf(plan: Pick<CompressionPlan, "layers" | "structure">,
   return parseStructure(plan.layers[layer.name]?.structure ?? plan.structure);
 }
 
+/** What a budget takes of a plan. */
+export type BudgetPlan = Pick<CompressionPlan, "rate" | "scope" | "score" | "layers" | "structure" | "pruneAll">;
+
 /** How many weights of each layer to keep, given the values to rank. Layers that are left dense are missing. */
 export interface Budget {
   readonly layers: readonly Layer[];
@@ -104,7 +107,7 @@ export interface Budget {
 }
 
 /** @throws `E_INVALID_OPTION` for unknown layers or a rate that the layers left dense do not allow. */
-export function makeBudget(graph: Graph, plan: CompressionPlan, rate = plan.rate): Budget {
+export function makeBudget(graph: Graph, plan: BudgetPlan, rate = plan.rate): Budget {
   const layers = weightLayers(graph);
   const names = layers.map((l) => l.name);
   for (const name of Object.keys(plan.layers))

@@ -222,3 +222,11 @@ export const f32x4 = {
   /** c − a · b, likewise. */
   relaxedNmadd: (a: V128, b: V128, c: V128): V128 => code("v128", a.bytes, b.bytes, c.bytes, simd(0x106)),
 } as const;
+
+export const f64x2 = {
+  add: vv(0xf0),
+  sub: vv(0xf1),
+  mul: vv(0xf2),
+  /** a · b + c, rounded once or twice as the engine likes; needs relaxed SIMD. */
+  relaxedMadd: (a: V128, b: V128, c: V128): V128 => code("v128", a.bytes, b.bytes, c.bytes, simd(0x107)),
+} as const;

@@ -1,0 +1,146 @@
+import type { Weights } from "../../train/weights.ts";
+import { fromMatrix, toMatrix } from "../layers.ts";
+import type { LinearAlgebra } from "../linear/algebra.ts";
+import { fitLevels } from "../projections/levels.ts";
+import type { Quantization } from "../projections/projection.ts";
+import { selectorOf } from "../projections/selector.ts";
+import type { Structure } from "../projections/structure.ts";
+import { type Moments, momentsSize } from "./moments.ts";
+import { makeProblem, makeWorkspace, objectives, type Problem, workspaceSize } from "./problem.ts";
+import { pruneByAdmm, pruneByMagnitude } from "./prune.ts";
+import { quantizeByAdmm, quantizeToNearest } from "./quantize.ts";
+import { estimatedStatistics, type GroupOutcome } from "./statistics.ts";
+import type { LinearLayer } from "./targets.ts";
+
+export interface LayerTask {
+  readonly pruning: { readonly structure: Structure; readonly count: number } | undefined;
+  readonly quantization: Quantization | undefined;
+  readonly method: "admm" | "magnitude";
+  readonly iterations: number;
+  readonly ridge: number;
+  readonly statistics: boolean;
+}
+
+export interface LayerOutcome {
+  /** The weight, and biases and statistics that follow it, by name. */
+  readonly weights: Weights;
+  /** ‖W − Z‖ / ‖W‖ at the end of ADMM. */
+  readonly residual: number;
+  /** ‖Y − (W X + b)‖² / ‖Y‖², Y about its mean: what of the dense layer's output is lost. */
+  readonly error: number;
+  readonly levels: readonly Float32Array[] | undefined;
+}
+
+export const layerSize = (target: LinearLayer): number => {
+  const { inputs, taps, outputs } = target.layer.matrix;
+  return momentsSize(target) + workspaceSize(outputs / target.groups, inputs * taps);
+};
+
+/** Whether the mean of outputs is free, as a bias or a BatchNorm follows that takes it up. */
+export const isCentred = ({ bias, norm }: LinearLayer): boolean => bias !== undefined || norm !== undefined;
+
+/** Prunes and quantizes one layer to the moments of its inputs and outputs. */
+export function compressLayer(algebra: LinearAlgebra, target: LinearLayer, moments: readonly Moments[], task: LayerTask): LayerOutcome {
+  const { layer, groups } = target;
+  const { matrix } = layer;
+  const k = matrix.inputs * matrix.taps;
+  const m = matrix.outputs / groups;
+  const shape = { outputs: m, inputs: matrix.inputs, taps: matrix.taps };
+  const dense = toMatrix(layer.value.data as Float32Array, matrix);
+  const work = makeWorkspace(algebra, m, k);
+  const admm = task.method === "admm";
+  const problems = moments.map((group, g) => makeProblem(work, group, dense.subarray(g * m * k, (g + 1) * m * k), shape, task.ridge + 0.05 * Math.min(1, k / group.samples)));
+
+  let residual = 0;
+  let solutions = problems.map((problem) => ({ weights: problem.dense, mask: undefined as Uint8Array | undefined }));
+  if (task.pruning !== undefined) {
+    const { structure, count } = task.pruning;
+    const options = { select: selectorOf(structure, shape), count: Math.max(1, Math.floor(count / groups)), iterations: task.iterations };
+    solutions = problems.map((problem) => {
+      const pruned = admm ? pruneByAdmm(problem, options) : pruneByMagnitude(unscaled(problem, problem.dense), options);
+      residual = Math.max(residual, pruned.residual);
+      return { mask: pruned.mask, weights: admm ? pruned.weights : scaled(problem, pruned.weights) };
+    });
+  }
+  let levels: Float32Array[] | undefined;
+  if (task.quantization !== undefined) {
+    const quantization = task.quantization;
+    const common =
+      quantization.per === "tensor"
+        ? fitLevels(
+            problems.flatMap((p, g) => keptOf(unscaled(p, solutions[g]?.weights as Float64Array), solutions[g]?.mask)),
+            quantization,
+          )
+        : undefined;
+    levels = [];
+    solutions = problems.map((problem, g) => {
+      const { weights: start, mask } = solutions[g] as (typeof solutions)[number];
+      const options = { quantization, start, mask, iterations: Math.min(task.iterations, 40), common };
+      const quantized = admm ? quantizeByAdmm(problem, options) : quantizeToNearest(problem, options);
+      residual = Math.max(residual, quantized.residual);
+      levels?.push(...quantized.levels);
+      return { weights: quantized.weights, mask };
+    });
+    if (common !== undefined) levels = levels.slice(0, 1);
+  }
+
+  const values = new Float32Array(dense.length);
+  let [lost, energy] = [0, 0];
+  const outcomes = problems.map((problem, g): GroupOutcome => {
+    const { weights } = solutions[g] as (typeof solutions)[number];
+    const group = moments[g] as Moments;
+    const plain = unscaled(problem, weights);
+    values.set(plain, g * m * k);
+    const objective = objectives(problem, weights);
+    objective.forEach((value, r) => {
+      energy += group.energy[r] as number;
+      lost += Math.max(0, value + (group.energy[r] as number) - ridgePart(problem, weights, r));
+    });
+    return { moments: group, variance: variancesOf(problem, weights), meanWx: meansOf(plain, group.meanX) };
+  });
+  const statistics = task.statistics ? estimatedStatistics(target, outcomes) : new Map<string, Float32Array>();
+  return { weights: new Map([[layer.name, fromMatrix(values, matrix)], ...statistics]), residual, error: energy > 0 ? lost / energy : 0, levels };
+}
+
+const scaled = ({ scale }: Problem, values: Float64Array): Float64Array => values.map((v, i) => v * (scale[i % scale.length] as number));
+const unscaled = ({ scale }: Problem, values: Float64Array): Float64Array => values.map((v, i) => v / (scale[i % scale.length] as number));
+
+/** What the ridge adds to the objective of row r. */
+function ridgePart({ gram, dense }: Problem, weights: Float64Array, r: number): number {
+  const k = gram.rows;
+  let sum = 0;
+  for (let i = 0; i < k; i++) {
+    const w = weights[r * k + i] as number;
+    sum += ((gram.data[i * gram.stride + i] as number) - 1) * w * (w - 2 * (dense[r * k + i] as number));
+  }
+  return sum;
+}
+
+function keptOf(values: Float64Array, mask: Uint8Array | undefined): number[] {
+  return [...values].filter((_, i) => mask === undefined || mask[i] === 1);
+}
+
+/** W G Wᵀ's diagonal, without the ridge on G's. */
+function variancesOf({ gram }: Problem, weights: Float64Array): Float64Array {
+  const k = gram.rows;
+  return Float64Array.from({ length: weights.length / k }, (_, r) => {
+    let sum = 0;
+    for (let i = 0; i < k; i++) {
+      const w = weights[r * k + i] as number;
+      if (w === 0) continue;
+      let row = (1 - (gram.data[i * gram.stride + i] as number)) * w;
+      for (let j = 0, at = i * gram.stride; j < k; j++, at++) row += (gram.data[at] as number) * (weights[r * k + j] as number);
+      sum += w * row;
+    }
+    return sum;
+  });
+}
+
+function meansOf(weights: Float64Array, means: Float64Array): Float64Array {
+  const k = means.length;
+  return Float64Array.from({ length: weights.length / k }, (_, r) => {
+    let sum = 0;
+    for (let i = 0; i < k; i++) sum += (weights[r * k + i] as number) * (means[i] as number);
+    return sum;
+  });
+}

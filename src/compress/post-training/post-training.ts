@@ -1,0 +1,193 @@
+import { checksum } from "../../artifact/checksum.ts";
+import { CadnnError } from "../../errors.ts";
+import type { Graph } from "../../ir/graph.ts";
+import { type CheckpointStore, decodeCheckpoint, encodeCheckpoint } from "../../train/checkpoint.ts";
+import { rebatch } from "../../train/rebatch.ts";
+import type { MakeStepper } from "../../train/stepper.ts";
+import { prepareNet, weightsOf, withWeights } from "../../train/weights.ts";
+import { LinearAlgebra } from "../linear/algebra.ts";
+import { makeBudget, structureOf } from "../plan.ts";
+import type { LayerReport } from "../report.ts";
+import { layerReports } from "../report.ts";
+import { Activations, type CalibrationImages, imageBatches } from "./activations.ts";
+import { compressLayer, isCentred, type LayerTask, layerSize } from "./layer.ts";
+import { collectMoments } from "./moments.ts";
+import { bitsOf, makePostTrainingPlan, type PostTrainingOptions, type PostTrainingPlan } from "./plan.ts";
+import { type LinearLayer, linearLayers } from "./targets.ts";
+
+export interface PostTrainingContext {
+  readonly makeStepper: MakeStepper;
+  readonly observer?: ((progress: PostTrainingProgress) => void) | undefined;
+  /** Aborting it saves to `store` and throws `E_INTERRUPTED`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Taken up from where it holds a checkpoint of the same run. */
+  readonly store?: CheckpointStore | undefined;
+}
+
+export interface PostTrainingProgress {
+  readonly layer: string;
+  /** Layers, of `total`; a part of one while its inputs are collected. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface PostTrainingLayerReport extends LayerReport {
+  /** Of its weights; missing where they are floats. */
+  readonly bits?: number;
+  /** Share of the dense layer's output that is lost, ‖Y − Ŷ‖² / ‖Y‖² on the images. */
+  readonly error?: number;
+}
+
+export interface PostTrainingReport {
+  readonly layers: readonly PostTrainingLayerReport[];
+  /** Of all convolution and FC layers. */
+  readonly weights: number;
+  readonly kept: number;
+  readonly rate: number;
+  readonly images: number;
+  /** Layers that were to be compressed and could not be, with the reason. */
+  readonly left: readonly { readonly name: string; readonly reason: string }[];
+}
+
+interface Found {
+  readonly residual: number;
+  readonly error: number;
+  readonly bits?: number;
+}
+
+/** Layers with more inputs take more memory for their moments than is bearable: 8,192 inputs 1.5 GiB. */
+const maxInputs = 8192;
+
+/**
+ * Prunes and quantizes a net without training and without labels: layer by layer, in the net's order, each weight is fitted to give the dense
+ * net's outputs for the inputs that the net compressed so far has (ADMM, then least squares or coordinate descent). Memory is bounded by
+ * `memoryMiB` and the moments of one layer.
+ * @throws `E_INVALID_OPTION`, `E_INTERRUPTED`, `E_OUT_OF_MEMORY`
+ *
+ * @example
+ * const { graph, report } = await compressPostTraining(net, { sparsity: 0.7 }, photographs, { makeStepper });
+ */
+export async function compressPostTraining(
+  source: Graph,
+  options: PostTrainingOptions,
+  images: CalibrationImages,
+  context: PostTrainingContext,
+): Promise<{ readonly graph: Graph; readonly report: PostTrainingReport }> {
+  const plan = makePostTrainingPlan(options);
+  const prepared = prepareNet(source);
+  const net = rebatch(prepared, plan.batch);
+  const { tasks, left } = tasksOf(net, plan);
+  const { weights, found } = await fitLayers(net, tasks, plan, images, context);
+
+  const pruned = new Set(tasks.filter(({ task }) => task.pruning !== undefined).map(({ target }) => target.layer.name));
+  const graph = withWeights(prepared, weights, pruned);
+  const residuals = Object.fromEntries([...found].map(([name, { residual }]) => [name, residual]));
+  const layers = layerReports(graph, residuals).map((report): PostTrainingLayerReport => {
+    const { bits, error } = found.get(report.name) ?? {};
+    return { ...report, ...(bits === undefined ? {} : { bits }), ...(error === undefined ? {} : { error }) };
+  });
+  const total = layers.reduce((sum, l) => sum + l.weights, 0);
+  const kept = layers.reduce((sum, l) => sum + l.kept, 0);
+  return { graph, report: { layers, weights: total, kept, rate: total / Math.max(1, kept), images: images.count, left } };
+}
+
+interface Task {
+  readonly target: LinearLayer;
+  readonly task: LayerTask;
+}
+
+function tasksOf(net: Graph, plan: PostTrainingPlan): { readonly tasks: Task[]; readonly left: PostTrainingReport["left"] } {
+  const budget = makeBudget(net, plan);
+  const isPruned = plan.rate > 1 || plan.structure !== "unstructured" || Object.keys(plan.layers).length > 0;
+  const counts = isPruned ? budget.counts(weightsOf(net)) : new Map<string, number>();
+  const targets = new Map(linearLayers(net).map((t) => [t.layer.name, t]));
+  const tasks: Task[] = [];
+  const left: { name: string; reason: string }[] = [];
+  budget.layers.forEach((layer, number) => {
+    const count = counts.get(layer.name);
+    const bits = bitsOf(plan, number);
+    const wanted = (count !== undefined && count < layer.count) || bits !== undefined;
+    if (!wanted) return;
+    const target = targets.get(layer.name);
+    const inputs = layer.matrix.inputs * layer.matrix.taps;
+    if (target === undefined || inputs > maxInputs) {
+      left.push({ name: layer.name, reason: target === undefined ? "its operator cannot be fitted" : `it has ${inputs} inputs, more than ${maxInputs}` });
+      return;
+    }
+    const pruning = count === undefined || count >= layer.count ? undefined : { structure: structureOf(plan, layer), count };
+    const kind = plan.levels ?? (pruning === undefined ? "affine" : "signed");
+    const quantization = bits === undefined ? undefined : { kind, bits, per: plan.per };
+    const { method, iterations, ridge, statistics } = plan;
+    tasks.push({ target, task: { pruning, quantization, method, iterations, ridge, statistics } });
+  });
+  return { tasks: tasks.sort((a, b) => a.target.index - b.target.index), left };
+}
+
+interface Meta {
+  readonly identity: number;
+  readonly layers: number;
+  readonly found: readonly (readonly [string, Found])[];
+}
+
+async function fitLayers(net: Graph, tasks: readonly Task[], plan: PostTrainingPlan, images: CalibrationImages, { makeStepper, observer, signal, store }: PostTrainingContext) {
+  const weights = new Map<string, Float32Array>();
+  const found = new Map<string, Found>();
+  const identity = identityOf(net, plan, images);
+  const bytes = await store?.load();
+  let finished = 0;
+  if (bytes !== undefined) {
+    const { meta, arrays } = decodeCheckpoint<Meta>(bytes);
+    if (meta.identity !== identity)
+      throw new CadnnError("E_INVALID_OPTION", "the checkpoint belongs to another net, images or plan", {
+        at: "checkpoint",
+        hint: "Delete it, or go back to the options it was written with.",
+      });
+    finished = meta.layers;
+    for (const [name, data] of arrays) weights.set(name, data);
+    for (const [name, value] of meta.found) found.set(name, value);
+  }
+  const save = () => store?.save(encodeCheckpoint({ meta: { identity, layers: finished, found: [...found] } satisfies Meta, arrays: weights }));
+  const batches = imageBatches(net, images, plan.batch);
+  const shared = { makeStepper, room: (plan.memoryMiB * 2 ** 20) / 2 };
+  const dense = new Activations(batches, shared);
+  const compressed = new Activations(batches, shared);
+  const algebra = new LinearAlgebra();
+  for (const [number, { target, task }] of tasks.entries()) {
+    const { layer, index, input, output } = target;
+    // Layers that a checkpoint holds are run once more but not fitted, so that the activations of later ones come about in the same way.
+    const isDone = number < finished;
+    if (!isDone) algebra.reset(layerSize(target));
+    const samples = Math.max(plan.samples, 32 * layer.matrix.inputs * layer.matrix.taps);
+    const collector = isDone ? undefined : collectMoments(algebra, target, { batch: plan.batch, images: images.count, samples, seed: plan.seed });
+    const inputs = compressed.run(withWeights(net, weights), index, input, signal);
+    try {
+      let batch = 0;
+      for await (const y of dense.run(net, index, output, signal)) {
+        const x = (await inputs.next()).value as Float32Array;
+        collector?.add(x, y, Math.min(plan.batch, images.count - batch * plan.batch));
+        batch++;
+        observer?.({ layer: layer.name, done: number + batch / (batches.length + 1), total: tasks.length });
+      }
+      await inputs.next();
+    } catch (error) {
+      await inputs.return(undefined);
+      if (error instanceof CadnnError && error.code === "E_INTERRUPTED") await save();
+      throw error;
+    }
+    if (collector === undefined) continue;
+    const outcome = compressLayer(algebra, target, collector.finish(isCentred(target)), task);
+    for (const [name, data] of outcome.weights) weights.set(name, data);
+    found.set(layer.name, { residual: outcome.residual, error: outcome.error, ...(task.quantization === undefined ? {} : { bits: task.quantization.bits }) });
+    finished = number + 1;
+    await save();
+    observer?.({ layer: layer.name, done: finished, total: tasks.length });
+  }
+  return { weights, found };
+}
+
+function identityOf(net: Graph, plan: PostTrainingPlan, images: CalibrationImages): number {
+  const sums = [...weightsOf(net)].map(([name, data]) => [name, checksum(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))]);
+  const first = new Float32Array(images.inputShape.reduce((a, b) => a * b, 1));
+  images.batch([0], first, new Int32Array(1));
+  return checksum(new TextEncoder().encode(JSON.stringify({ sums, plan, count: images.count, first: checksum(new Uint8Array(first.buffer)) })));
+}

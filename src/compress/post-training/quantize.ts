@@ -1,0 +1,149 @@
+import { type FittedLevels, fitLevels, levelsOf, nearestMultiple } from "../projections/levels.ts";
+import type { Quantization } from "../projections/projection.ts";
+import { factorizeWith, objectives, type Problem, proximalStep } from "./problem.ts";
+
+export interface QuantizeOptions {
+  readonly quantization: Quantization;
+  /** Where to start: the dense or the pruned weights, in the problem's coordinates. */
+  readonly start: Float64Array;
+  /** Weights that stay 0 are those whose mask is 0. */
+  readonly mask: Uint8Array | undefined;
+  readonly iterations: number;
+  /** Levels of all outputs, where they have them in common. */
+  readonly common: FittedLevels | undefined;
+}
+
+export interface Quantized {
+  readonly weights: Float64Array;
+  /** Of each output. */
+  readonly levels: Float32Array[];
+  readonly residual: number;
+}
+
+/**
+ * ADMM onto levels, each output with the best point that it came by; then, in turn, each weight moves to the level that lowers the
+ * layer's error most while all others stay (coordinate descent), and the scale to its least-squares value. Neither ever goes up.
+ */
+export function quantizeByAdmm(problem: Problem, options: QuantizeOptions): Quantized {
+  const { start, mask, iterations } = options;
+  const k = problem.gram.rows;
+  const rows = start.length / k;
+  const fitted = fitRows(problem, options);
+  const project = (values: Float64Array) => rounded(values, problem, fitted, mask);
+
+  const best = project(start);
+  const bestObjectives = objectives(problem, best);
+  const keepBest = (candidate: Float64Array) => {
+    const found = objectives(problem, candidate);
+    found.forEach((value, r) => {
+      if (value >= (bestObjectives[r] as number)) return;
+      bestObjectives[r] = value;
+      best.set(candidate.subarray(r * k, (r + 1) * k), r * k);
+    });
+  };
+  let z: Float64Array = best.slice();
+  const u = new Float64Array(start.length);
+  const pull = new Float64Array(start.length);
+  const weights = new Float64Array(start.length);
+  let rho = 0.1;
+  factorizeWith(problem, rho);
+  for (let t = 1; t <= iterations; t++) {
+    for (let i = 0; i < u.length; i++) pull[i] = (z[i] as number) - (u[i] as number);
+    proximalStep(problem, rho, pull, weights);
+    for (let i = 0; i < u.length; i++) u[i] = (u[i] as number) + (weights[i] as number);
+    z = project(u);
+    for (let i = 0; i < u.length; i++) u[i] = (u[i] as number) - (z[i] as number);
+    if (t % 4 !== 0 && t !== iterations) continue;
+    keepBest(z);
+    rho *= 1.1;
+    for (let i = 0; i < u.length; i++) u[i] = (u[i] as number) / 1.1;
+    if (t < iterations) factorizeWith(problem, rho);
+  }
+  const refits = options.common === undefined && options.quantization.kind !== "power-of-two" ? 3 : 0;
+  for (let r = 0; r < rows; r++) descend(problem, best, r, fitted, mask, refits);
+  let [difference, norm] = [0, 0];
+  for (let i = 0; i < start.length; i++) {
+    difference += ((start[i] as number) - (best[i] as number)) ** 2;
+    norm += (start[i] as number) ** 2;
+  }
+  return { weights: best, levels: fitted.map(levelsOf), residual: norm === 0 ? 0 : Math.sqrt(difference / norm) };
+}
+
+/** Each weight to its nearest level: what ADMM is compared with. */
+export function quantizeToNearest(problem: Problem, options: QuantizeOptions): Quantized {
+  const fitted = fitRows(problem, options, false);
+  return { weights: rounded(options.start, problem, fitted, options.mask), levels: fitted.map(levelsOf), residual: 0 };
+}
+
+/** Levels of each output for its start weights, each weight's error counting as much as its input's energy. */
+function fitRows({ scale, shape }: Problem, { start, mask, quantization, common }: QuantizeOptions, weighted = true): FittedLevels[] {
+  const k = scale.length;
+  return Array.from({ length: shape.outputs }, (_, r) => {
+    if (common !== undefined) return common;
+    const kept = [...scale.keys()].filter((i) => mask === undefined || mask[r * k + i] === 1);
+    const values = Float64Array.from(kept, (i) => (start[r * k + i] as number) / (scale[i] as number));
+    return fitLevels(values, quantization, { importance: weighted ? Float64Array.from(kept, (i) => (scale[i] as number) ** 2) : undefined });
+  });
+}
+
+function rounded(values: Float64Array, { scale }: Problem, fitted: readonly FittedLevels[], mask: Uint8Array | undefined): Float64Array {
+  const k = scale.length;
+  return values.map((v, i) => {
+    if (mask !== undefined && mask[i] === 0) return 0;
+    const { grid, scale: q } = fitted[Math.floor(i / k)] as FittedLevels;
+    const s = scale[i % k] as number;
+    return nearestMultiple(v / s, grid, q) * q * s;
+  });
+}
+
+const maxSweeps = 12;
+
+/** Coordinate descent on row `r` of the weights, in place, between least-squares fits of its scale. */
+function descend({ gram, cross, scale }: Problem, weights: Float64Array, r: number, fitted: FittedLevels[], mask: Uint8Array | undefined, refits: number): void {
+  const k = scale.length;
+  const w = weights.subarray(r * k, (r + 1) * k);
+  const { grid } = fitted[r] as FittedLevels;
+  let q = (fitted[r] as FittedLevels).scale;
+  const multiples = w.map((v, i) => Math.round(v / (q * (scale[i] as number))));
+  /** g = t − w G */
+  const gradient = new Float64Array(k);
+  for (let i = 0; i < k; i++) {
+    let sum = cross.data[r * cross.stride + i] as number;
+    for (let j = 0, at = i * gram.stride; j < k; j++, at++) sum -= (gram.data[at] as number) * (w[j] as number);
+    gradient[i] = sum;
+  }
+  for (let refit = 0; ; refit++) {
+    for (let sweep = 0, moved = true; moved && sweep < maxSweeps; sweep++) {
+      moved = false;
+      for (let i = 0; i < k; i++) {
+        if (mask !== undefined && mask[r * k + i] === 0) continue;
+        const s = scale[i] as number;
+        const wanted = (w[i] as number) + (gradient[i] as number) / (gram.data[i * gram.stride + i] as number);
+        const level = nearestMultiple(wanted / s, grid, q);
+        if (level === multiples[i]) continue;
+        const change = level * q * s - (w[i] as number);
+        multiples[i] = level;
+        w[i] = level * q * s;
+        for (let j = 0, at = i * gram.stride; j < k; j++, at++) gradient[j] = (gradient[j] as number) - change * (gram.data[at] as number);
+        moved = true;
+      }
+    }
+    if (refit >= refits) break;
+    // w = q l: the best q is (l tᵀ) / (l G lᵀ), with w G = t − g.
+    let [along, square] = [0, 0];
+    for (let i = 0; i < k; i++) {
+      const t = cross.data[r * cross.stride + i] as number;
+      along += (w[i] as number) * t;
+      square += (w[i] as number) * (t - (gradient[i] as number));
+    }
+    const factor = along / square;
+    if (!(square > 0) || !(factor > 0.5 && factor < 2)) break;
+    q *= factor;
+    for (let i = 0; i < k; i++) {
+      const t = cross.data[r * cross.stride + i] as number;
+      gradient[i] = t - (t - (gradient[i] as number)) * factor;
+      w[i] = (w[i] as number) * factor;
+    }
+  }
+  fitted[r] = { grid, scale: q, error: 0 };
+}
