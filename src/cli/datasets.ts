@@ -1,18 +1,22 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { CadnnError } from "../errors.ts";
-import { channelStatistics, crop, type Image8, type ImageGeometry, image8, netPixels, type Preprocessing } from "../image/index.ts";
+import { channelStatistics, crop, type Image8, type ImageGeometry, image8, imageGeometry, netPixels, type Preprocessing, parsePreprocessing } from "../image/index.ts";
+import type { Graph } from "../ir/graph.ts";
+import { elementCount } from "../ir/types.ts";
 import { readLabels } from "../node/csv.ts";
 import { readFile, readText } from "../node/files.ts";
 import { decodeImage, readImage } from "../node/image.ts";
 import { type Dataset, imageDataset } from "../train/data/dataset.ts";
 import { parseIdx } from "../train/data/idx.ts";
-import { usage } from "./options.ts";
+import type { CommandContext } from "./command.ts";
+import { type Options, usage } from "./options.ts";
 import type { Progress } from "./progress.ts";
 
 /** Labelled images, decoded one at a time. */
 export interface LabelledImages {
-  readonly kind: "csv" | "idx" | "mosaic";
+  readonly kind: "csv" | "idx" | "mosaic" | "folder";
   readonly count: number;
   label(index: number): number;
   image(index: number): Promise<Image8>;
@@ -36,6 +40,17 @@ export async function openImages(data: string, imagesFolder: string | undefined)
         "Give a csv with the columns file and class, an idx pair images.idx,labels.idx, or a mosaic .png with a .labels file beside it.",
       );
   }
+}
+
+const imageFile = /\.(jpe?g|png|webp|gif|avif|tiff?)$/i;
+
+/** Like `openImages`, or all images in a folder and the folders in it, without labels, in the order of their paths. */
+export async function openUnlabelled(data: string, imagesFolder: string | undefined): Promise<Omit<LabelledImages, "label">> {
+  if (!existsSync(data) || !statSync(data).isDirectory()) return openImages(data, imagesFolder);
+  const files = (await readdir(data, { recursive: true })).filter((file) => imageFile.test(file)).sort();
+  if (files.length === 0)
+    throw new CadnnError("E_INVALID_DATASET", "there are no images in this folder", { at: data, hint: "Images are JPEG, PNG, WebP, GIF, AVIF or TIFF files." });
+  return { kind: "folder", count: files.length, image: (i) => readImage(join(data, files[i] as string)) };
 }
 
 async function openCsv(path: string, imagesFolder: string | undefined): Promise<LabelledImages> {
@@ -110,4 +125,28 @@ export async function trainingSet(images: LabelledImages, options: TrainingSetOp
   progress.end();
   const labels = Array.from({ length: count }, (_, i) => images.label(i) + firstClass);
   return imageDataset({ images: data, labels, inputShape: [channels, height, width], classes: outputs, ...channelStatistics(preprocessing, channels) });
+}
+
+/** The images as the net takes them, with its preprocessing and classes as the options say. */
+export async function readDataset(
+  graph: Graph,
+  images: LabelledImages,
+  options: Options,
+  { progress }: CommandContext,
+  limit = options.number("limit", { integer: true, min: 1 }),
+): Promise<Dataset> {
+  const input = graph.inputs[0];
+  const output = graph.outputs[0]?.value.type.shape;
+  if (input === undefined || output === undefined || graph.inputs.length !== 1)
+    throw new CadnnError("E_INVALID_GRAPH", `the net has ${graph.inputs.length} inputs`, {
+      at: graph.name,
+      hint: "Nets with one input, an image, can be trained here; use cadnn/train for others.",
+    });
+  const geometry = imageGeometry(input.type.shape, input.name);
+  if (geometry.layout !== "NCHW")
+    throw new CadnnError("E_SHAPE_MISMATCH", "the net takes channels last", { at: input.name, hint: "Training takes nets with inputs of shape [N, channels, height, width]." });
+  const preprocessing = parsePreprocessing(options.text("preprocess") ?? "none");
+  const outputs = elementCount(output) / (input.type.shape[0] ?? 1);
+  const firstClass = options.number("first-class", { integer: true, min: 0 }) ?? 0;
+  return trainingSet(images, { geometry, preprocessing, outputs, firstClass, limit }, progress);
 }

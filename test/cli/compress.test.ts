@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -62,5 +62,54 @@ describe("compress", () => {
   test("a plan that is no JSON is named", async () => {
     writeFileSync(at("bad.json"), "{");
     expect(await compress("--plan", at("bad.json"), "-o", at("x.onnx"))).toMatchObject({ code: 1, stderr: expect.stringContaining(`E_INVALID_FILE at ${at("bad.json")}`) });
+  });
+});
+
+describe("compress --post-training", () => {
+  const fitted = (...more: string[]) => cadnn("compress", at("net.onnx"), "--post-training", "--preprocess", "mean=0,std=1", "--batch", "2", "--reference", "--json", ...more);
+
+  test("prunes and quantizes from a folder of images, writes both kinds of file and a report", async () => {
+    const argv = [
+      "--data",
+      folder,
+      "--validation",
+      at("data.csv"),
+      "--sparsity",
+      "0.6",
+      "--bits",
+      "3",
+      "--per",
+      "tensor",
+      "-o",
+      at("fit.onnx"),
+      "-o",
+      at("fit.cadnn"),
+      "--report",
+      at("fit.json"),
+    ];
+    const outcome = await fitted(...argv);
+    expect(outcome.stderr).toBe("");
+    const json = outcome.json() as { files: unknown[] };
+    expect(json).toMatchObject({ weights: 9, kept: 3, accuracy: { images: 4 }, layers: [{ bits: 3 }] });
+    expect(json.files.length).toBe(2);
+    expect(JSON.parse(readFileSync(at("fit.json"), "utf8"))).toMatchObject({ kept: 3, left: [] });
+    expect((await cadnn("inspect", at("fit.onnx"), "--json")).json()).toMatchObject({ nonZeros: 3 });
+    expect((await cadnn("eval", at("fit.cadnn"), "--data", at("data.csv"), "--preprocess", "mean=0,std=1", "--json")).json()).toMatchObject({ images: 4 });
+  });
+
+  test.each([
+    [["--data", ".", "--bits", "4", "--epochs", "3"], "--epochs"],
+    [["--data", ".", "--bits", "4", "--levels", "odd"], "--levels"],
+    [["--data", ".", "--bits", "0"], "bits"],
+    [["--data", "."], "rate"],
+  ])("%o is an error", async (argv, at_) => {
+    const outcome = await fitted(...argv.map((a) => (a === "." ? folder : a)), "-o", at("x.onnx"));
+    expect(outcome.json()).toMatchObject({ error: { code: "E_INVALID_OPTION", at: at_ } });
+  });
+
+  test("a folder without images, and options of one mode in the other", async () => {
+    mkdirSync(at("empty"));
+    expect((await fitted("--data", at("empty"), "--bits", "4", "-o", at("x.onnx"))).json()).toMatchObject({ error: { code: "E_INVALID_DATASET", at: at("empty") } });
+    expect((await compress("--rate", "2", "--bits", "4", "-o", at("x.onnx"))).json()).toMatchObject({ error: { at: "--bits" } });
   });
 });

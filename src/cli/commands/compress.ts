@@ -1,33 +1,42 @@
 import { rm, stat } from "node:fs/promises";
-import type { CompressionReport, PlanOptions } from "../../compress/index.ts";
+import type { CompressOptions, PlanOptions } from "../../compress/index.ts";
+import { levelKinds } from "../../compress/projections/levels.ts";
 import { structureForms } from "../../compress/projections/structure.ts";
 import { CadnnError } from "../../errors.ts";
-import { imageGeometry, parsePreprocessing } from "../../image/index.ts";
 import type { Graph } from "../../ir/graph.ts";
-import { elementCount } from "../../ir/types.ts";
 import { readFile, readText, writeFileAtomic } from "../../node/files.ts";
 import type { CheckpointStore } from "../../train/checkpoint.ts";
-import { type Command, type CommandContext, type Report, sharedArgs } from "../command.ts";
-import { openImages, trainingSet } from "../datasets.ts";
-import { formatBytes, formatCount, formatPercent, round } from "../format.ts";
+import type { Dataset } from "../../train/data/dataset.ts";
+import { type Command, type CommandContext, sharedArgs } from "../command.ts";
+import { type Compressed, layerTable, weightsLine } from "../compress-report.ts";
+import { openImages, readDataset } from "../datasets.ts";
+import { formatBytes, round } from "../format.ts";
 import { readGraph } from "../model.ts";
 import { type Options, parseInputShapes, parseJson, usage } from "../options.ts";
-import { formatPairs, formatTable } from "../table.ts";
+import { calibrationImages, fitToImages, readPostTrainingPlan } from "../post-training.ts";
+import { formatPairs } from "../table.ts";
 
 export const command: Command = {
   name: "compress",
-  description: "Prune a trained net with ADMM, retrain what is left, and write it as ONNX. Ctrl-C saves a checkpoint; the same command goes on from it.",
+  description:
+    "Prune a trained net with ADMM and retrain what is left; or prune and quantize it without training, from a folder of images. Ctrl-C saves a checkpoint; the same command goes on from it.",
   args: {
     model: { type: "positional", description: "Trained ONNX net" },
-    output: { type: "string", alias: "o", description: "ONNX file to write", valueHint: "FILE.onnx" },
-    data: { type: "string", description: "Training images: csv, idx pair or mosaic, as for eval", valueHint: "DATA" },
-    validation: { type: "string", description: "Images that accuracy is measured on; default: a tenth of the training images, set aside", valueHint: "DATA" },
+    output: { type: "string", alias: "o", description: "File to write, .onnx or .cadnn; may be repeated", valueHint: "FILE" },
+    data: { type: "string", description: "Training images: csv, idx pair or mosaic, as for eval; with --post-training also a folder of images", valueHint: "DATA" },
+    validation: { type: "string", description: "Labelled images that accuracy is measured on; default: a tenth of the training images, set aside", valueHint: "DATA" },
+    "post-training": { type: "boolean", description: "Fit the net layer by layer to what it computes on the images, without labels and training" },
     images: { type: "string", description: "Folder of a csv's files", valueHint: "DIR" },
     preprocess: sharedArgs.preprocess,
     "first-class": sharedArgs["first-class"],
     rate: { type: "string", description: "Weights divided by those that are kept", valueHint: "R" },
     sparsity: { type: "string", description: "The same as a share of zeros: 1 − 1/rate", valueHint: "S" },
     structure: { type: "string", description: `Weights that are kept or dropped together: ${structureForms}; default unstructured`, valueHint: "STRUCTURE" },
+    bits: { type: "string", description: "With --post-training: bits of each weight, or of each layer's, separated by commas, the last for all that follow", valueHint: "LIST" },
+    levels: { type: "string", description: `With --bits: ${levelKinds.join(", ")}; default affine, or signed where weights are pruned`, valueHint: "KIND" },
+    per: { type: "string", description: "With --bits: levels for each channel (default) or each tensor", valueHint: "channel|tensor" },
+    method: { type: "string", description: "With --post-training: admm (default), or magnitude (greatest weights, nearest levels) to compare it with", valueHint: "METHOD" },
+    report: { type: "string", description: "JSON file to write the report to", valueHint: "FILE.json" },
     scope: { type: "string", description: "Budget for the whole net (global, default) or the same for each layer (layer)", valueHint: "SCOPE" },
     epochs: { type: "string", description: "Epochs of ADMM for each rate; default 4", valueHint: "N" },
     "retrain-epochs": { type: "string", description: "Epochs of masked retraining for each rate; default 4", valueHint: "N" },
@@ -35,7 +44,7 @@ export const command: Command = {
     batch: { type: "string", description: "Images a step; default 64", valueHint: "N" },
     seed: { type: "string", description: "Seed of shuffling and splitting; default 1", valueHint: "N" },
     plan: { type: "string", description: "JSON file with a compression plan; the other options overrule it", valueHint: "FILE.json" },
-    limit: { type: "string", description: "Use only the first N training images", valueHint: "N" },
+    limit: { type: "string", description: "Use only the first N training images; with --post-training N at random, default 512", valueHint: "N" },
     checkpoint: { type: "string", description: "File that the state is saved to and taken up from; default: OUTPUT.checkpoint", valueHint: "FILE" },
     threads: sharedArgs.threads,
     reference: sharedArgs.reference,
@@ -43,43 +52,74 @@ export const command: Command = {
   },
   examples: [
     "cadnn compress resnet20.onnx --data train.png --validation test.png --preprocess torch --rate 4 -o small.onnx",
+    "cadnn compress mobilenet.onnx --post-training --data photos --preprocess tf --bits 4 -o small.onnx -o small.cadnn",
     "cadnn compress lenet5.onnx --data images.idx,labels.idx --preprocess mean=0.1307,std=0.3081 --sparsity 0.98 -o small.onnx",
   ],
   async run(options, context) {
     const path = options.required("model");
-    const output = options.required("output");
+    options.required("output");
+    const outputs = options.all("output");
     const data = options.required("data");
-    const plan = await readPlan(options);
+    const isPostTraining = options.flag("post-training");
+    const plan = await (isPostTraining ? readPostTrainingPlan(options) : readPlan(options));
     const graph = await readGraph(path, { inputShapes: parseInputShapes(options.all("input-shape")) });
-    const [{ compress }, { exportOnnx }, makeStepper] = await Promise.all([
-      import("../../compress/index.ts"),
-      import("../../frontend/onnx/index.ts"),
-      options.flag("reference")
-        ? import("../../train/interpreter-stepper.ts").then((m) => m.interpreterStepper)
-        : import("../stepper.ts").then((m) => m.kernelStepper(options.number("threads", { integer: true, min: 1, max: 64 }))),
-    ]);
-    const dataset = await readDataset(graph, data, options, context);
+    const makeStepper = options.flag("reference")
+      ? await import("../../train/interpreter-stepper.ts").then((m) => m.interpreterStepper)
+      : await import("../stepper.ts").then((m) => m.kernelStepper(options.number("threads", { integer: true, min: 1, max: 64 })));
     const validationData = options.text("validation");
-    const validation = validationData === undefined ? undefined : await readDataset(graph, validationData, options, context, undefined);
-    const store = fileStore(options.text("checkpoint") ?? `${output}.checkpoint`);
+    const validation = validationData === undefined ? undefined : await readDataset(graph, await openImages(validationData, options.text("images")), options, context, undefined);
+    const store = fileStore(options.text("checkpoint") ?? `${outputs[0]}.checkpoint`);
     if (await store.exists()) context.progress.note(`Going on from ${store.path}.`);
     context.interruptible();
-    const { progress, signal } = context;
-    const { graph: compressed, report } = await compress(graph, plan, dataset, {
-      makeStepper,
-      validation,
-      store,
-      signal,
-      observer: (p) => progress.update(p.step, p.steps, `${p.phase}, epoch ${p.epoch}/${p.epochs}, loss ${p.loss.toFixed(4)}, ${p.accuracy.toFixed(1)} %`),
-    }).catch((error: unknown) => {
+    const shared = { makeStepper, validation, store, signal: context.signal };
+    const { graph: compressed, ...result } = await (isPostTraining
+      ? fitToImages(graph, plan, await calibrationImages(graph, data, options, context), shared, context)
+      : train(graph, plan as PlanOptions, await readDataset(graph, await openImages(data, options.text("images")), options, context), shared, context)
+    ).catch((error: unknown) => {
       throw withResumeHint(error, store.path);
     });
-    const bytes = exportOnnx(compressed, { dynamicBatch: true });
-    await writeFileAtomic(output, bytes);
+    const files = await writeNet(compressed, outputs);
+    const report = options.text("report");
+    if (report !== undefined) await writeFileAtomic(report, `${JSON.stringify(result.json, undefined, 2)}\n`);
     await rm(store.path, { force: true });
-    return reportOf(output, bytes.length, report);
+    const list = files.map(({ file, bytes }): [string, string] => ["file", `${file}, ${formatBytes(bytes)}`]);
+    const [first] = files;
+    return { text: `${result.table}\n\n${formatPairs([...result.summary, ...list])}`, json: { ...first, files, ...result.json } };
   },
 };
+
+async function train(graph: Graph, plan: PlanOptions, dataset: Dataset, shared: Omit<CompressOptions, "observer">, { progress }: CommandContext): Promise<Compressed> {
+  const { compress } = await import("../../compress/index.ts");
+  const { graph: compressed, report } = await compress(graph, plan, dataset, {
+    ...shared,
+    observer: (p) => progress.update(p.step, p.steps, `${p.phase}, epoch ${p.epoch}/${p.epochs}, loss ${p.loss.toFixed(4)}, ${p.accuracy.toFixed(1)} %`),
+  });
+  const { accuracy } = report;
+  const pruned = accuracy.pruned.map((p) => `${p.accuracy.toFixed(2)} % pruned at ${round(p.rate, 1)}×, `).join("");
+  return {
+    graph: compressed,
+    table: layerTable(report.layers),
+    summary: [
+      weightsLine(report),
+      ["accuracy", `${accuracy.before.toFixed(2)} % before, ${pruned}${accuracy.after.toFixed(2)} % after`],
+      ["measured on", `${report.validationImages} images`],
+    ],
+    json: { ...report },
+  };
+}
+
+/** An ONNX or a compiled file, as its name says. */
+async function writeNet(graph: Graph, paths: readonly string[]): Promise<{ file: string; bytes: number }[]> {
+  const files: { file: string; bytes: number }[] = [];
+  for (const file of paths) {
+    const bytes = file.endsWith(".cadnn")
+      ? await import("../../compile/index.ts").then(({ compile }) => compile(graph))
+      : await import("../../frontend/onnx/index.ts").then(({ exportOnnx }) => exportOnnx(graph, { dynamicBatch: true }));
+    await writeFileAtomic(file, bytes);
+    files.push({ file, bytes: bytes.length });
+  }
+  return files;
+}
 
 function withResumeHint(error: unknown, path: string): unknown {
   if (!(error instanceof CadnnError) || error.code !== "E_INTERRUPTED") return error;
@@ -87,6 +127,8 @@ function withResumeHint(error: unknown, path: string): unknown {
 }
 
 async function readPlan(options: Options): Promise<PlanOptions> {
+  for (const name of ["bits", "levels", "per", "method"])
+    if (options.text(name) !== undefined) throw usage(`--${name} is for nets that are not trained`, `--${name}`, "Give --post-training as well.");
   const file = options.text("plan");
   const plan = file === undefined ? {} : (parseJson(await readText(file), file) as PlanOptions);
   const rate = options.number("rate", { min: 1 });
@@ -123,23 +165,6 @@ async function readPlan(options: Options): Promise<PlanOptions> {
   };
 }
 
-async function readDataset(graph: Graph, data: string, options: Options, { progress }: CommandContext, limit = options.number("limit", { integer: true, min: 1 })) {
-  const input = graph.inputs[0];
-  const output = graph.outputs[0]?.value.type.shape;
-  if (input === undefined || output === undefined || graph.inputs.length !== 1)
-    throw new CadnnError("E_INVALID_GRAPH", `the net has ${graph.inputs.length} inputs`, {
-      at: graph.name,
-      hint: "Nets with one input, an image, can be trained here; use cadnn/train for others.",
-    });
-  const geometry = imageGeometry(input.type.shape, input.name);
-  if (geometry.layout !== "NCHW")
-    throw new CadnnError("E_SHAPE_MISMATCH", "the net takes channels last", { at: input.name, hint: "Training takes nets with inputs of shape [N, channels, height, width]." });
-  const preprocessing = parsePreprocessing(options.text("preprocess") ?? "none");
-  const outputs = elementCount(output) / (input.type.shape[0] ?? 1);
-  const firstClass = options.number("first-class", { integer: true, min: 0 }) ?? 0;
-  return trainingSet(await openImages(data, options.text("images")), { geometry, preprocessing, outputs, firstClass, limit }, progress);
-}
-
 function fileStore(path: string): CheckpointStore & { readonly path: string; exists(): Promise<boolean> } {
   const exists = () =>
     stat(path).then(
@@ -147,22 +172,4 @@ function fileStore(path: string): CheckpointStore & { readonly path: string; exi
       () => false,
     );
   return { path, exists, save: (bytes) => writeFileAtomic(path, bytes), load: async () => ((await exists()) ? readFile(path) : undefined) };
-}
-
-function reportOf(file: string, bytes: number, report: CompressionReport): Report {
-  const { accuracy } = report;
-  const layers = formatTable(
-    [{ title: "layer" }, { title: "weights", align: "right" }, { title: "kept", align: "right" }, { title: "density", align: "right" }, { title: "residual", align: "right" }],
-    report.layers.map((l) => [l.name, formatCount(l.weights), formatCount(l.kept), formatPercent(l.density), l.residual?.toFixed(3)]),
-  );
-  const summary = formatPairs([
-    ["weights", `${formatCount(report.kept)} of ${formatCount(report.weights)} kept, ${report.rate.toFixed(1)}×`],
-    [
-      "accuracy",
-      `${accuracy.before.toFixed(2)} % before, ${accuracy.pruned.map((p) => `${p.accuracy.toFixed(2)} % pruned at ${round(p.rate, 1)}×, `).join("")}${accuracy.after.toFixed(2)} % after`,
-    ],
-    ["measured on", `${report.validationImages} images`],
-    ["file", `${file}, ${formatBytes(bytes)}`],
-  ]);
-  return { text: `${layers}\n\n${summary}`, json: { file, bytes, ...report } };
 }

@@ -1,0 +1,95 @@
+import type { CalibrationImages, PostTrainingContext, PostTrainingOptions } from "../compress/index.ts";
+import { type LevelKind, levelKinds } from "../compress/projections/levels.ts";
+import type { Graph } from "../ir/graph.ts";
+import { readText } from "../node/files.ts";
+import { type Dataset, shuffled } from "../train/data/dataset.ts";
+import type { Predictions } from "../train/evaluate.ts";
+import { createRandom } from "../zoo/random.ts";
+import type { CommandContext } from "./command.ts";
+import { type Compressed, layerTable, weightsLine } from "./compress-report.ts";
+import { openUnlabelled, readDataset } from "./datasets.ts";
+import { type Options, parseJson, usage } from "./options.ts";
+
+const defaultImages = 512;
+
+/** The plan file, overruled by the options of the command line. */
+export async function readPostTrainingPlan(options: Options): Promise<PostTrainingOptions> {
+  const file = options.text("plan");
+  const plan = file === undefined ? {} : (parseJson(await readText(file), file) as PostTrainingOptions);
+  const rate = options.number("rate", { min: 1 });
+  const sparsity = options.number("sparsity", { min: 0, below: 1 });
+  if (rate !== undefined && sparsity !== undefined) throw usage("--rate and --sparsity say the same thing", "--sparsity", "Give one of them.");
+  for (const name of ["epochs", "retrain-epochs", "steps"])
+    if (options.text(name) !== undefined) throw usage(`--${name} is for training`, `--${name}`, "Leave out either it or --post-training.");
+  const bits = options.text("bits")?.split(",").map(Number);
+  const { rate: _rate, sparsity: _sparsity, ...rest } = plan;
+  const target =
+    rate !== undefined
+      ? { rate }
+      : sparsity !== undefined
+        ? { sparsity }
+        : { ...(_rate !== undefined && { rate: _rate }), ...(_sparsity !== undefined && { sparsity: _sparsity }) };
+  const given = {
+    structure: options.text("structure"),
+    scope: oneOf(options, "scope", ["layer", "global"] as const),
+    levels: oneOf<LevelKind>(options, "levels", levelKinds),
+    per: oneOf(options, "per", ["channel", "tensor"] as const),
+    method: oneOf(options, "method", ["admm", "magnitude"] as const),
+    batch: options.number("batch", { integer: true, min: 1 }),
+    seed: options.number("seed", { integer: true, min: 0 }),
+    bits,
+  };
+  return { ...rest, ...target, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+}
+
+function oneOf<T extends string>(options: Options, name: string, values: readonly T[]): T | undefined {
+  const text = options.text(name);
+  const value = values.find((v) => v === text);
+  if (text !== undefined && value === undefined) throw usage(`--${name} is "${text}"`, `--${name}`, `Use ${values.join(" or ")}.`);
+  return value;
+}
+
+/** Images of a folder or a data set, whose labels are not looked at; at random where there are more than wanted. */
+export async function calibrationImages(graph: Graph, data: string, options: Options, context: CommandContext): Promise<CalibrationImages> {
+  const all = await openUnlabelled(data, options.text("images"));
+  const count = Math.min(all.count, options.number("limit", { integer: true, min: 1 }) ?? defaultImages);
+  const order = shuffled(all.count, createRandom(options.number("seed", { integer: true, min: 0 }) ?? 1, "calibration")).subarray(0, count);
+  return readDataset(graph, { ...all, count, label: () => 0, image: (i) => all.image(order[i] as number) }, options, context, undefined);
+}
+
+interface Shared extends Omit<PostTrainingContext, "observer"> {
+  readonly validation: Dataset | undefined;
+}
+
+/** Compresses without training; where there are labelled images, measures both nets on them. */
+export async function fitToImages(graph: Graph, plan: PostTrainingOptions, images: CalibrationImages, shared: Shared, { progress }: CommandContext): Promise<Compressed> {
+  const { compressPostTraining } = await import("../compress/index.ts");
+  const { accuracyOf, predict } = await import("../train/evaluate.ts");
+  const { validation, ...context } = shared;
+  const { graph: compressed, report } = await compressPostTraining(graph, plan, images, { ...context, observer: (p) => progress.update(p.done, p.total, p.layer) });
+  const summary: [string, string][] = [weightsLine(report), ["images", report.images.toString()]];
+  for (const { name, reason } of report.left) summary.push(["left as it is", `${name}: ${reason}`]);
+  if (validation === undefined) return { graph: compressed, table: layerTable(report.layers), summary, json: { ...report } };
+  const before = await predict(graph, validation, context.makeStepper, { signal: context.signal });
+  const after = await predict(compressed, validation, context.makeStepper, { signal: context.signal });
+  const accuracy = { before: accuracyOf(before, validation), after: accuracyOf(after, validation), agreement: agreementOf(before, after), images: validation.count };
+  summary.push(
+    ["accuracy", `${accuracy.before.toFixed(2)} % before, ${accuracy.after.toFixed(2)} % after`],
+    ["same answers", `${accuracy.agreement.toFixed(2)} %`],
+    ["measured on", `${validation.count} images`],
+  );
+  return { graph: compressed, table: layerTable(report.layers), summary, json: { ...report, accuracy } };
+}
+
+/** Share of images, in percent, for which both nets have the same class first. */
+function agreementOf(a: Predictions, b: Predictions): number {
+  const count = a.logits.length / a.classes;
+  const best = ({ logits, classes }: Predictions, i: number) => {
+    let first = 0;
+    for (let c = 1; c < classes; c++) if ((logits[i * classes + c] as number) > (logits[i * classes + first] as number)) first = c;
+    return first;
+  };
+  let same = 0;
+  for (let i = 0; i < count; i++) if (best(a, i) === best(b, i)) same++;
+  return (100 * same) / count;
+}
