@@ -1,0 +1,3 @@
+import { testKernelsIn } from "./kernels.ts";
+
+await testKernelsIn("jsc");

@@ -1,0 +1,18 @@
+import { afterAll, describe, test } from "vitest";
+import { kernelTable } from "../../src/kernels/table.ts";
+import { useEngine } from "../engine.ts";
+import { missing, openEmulated, type Shell } from "./emulated.ts";
+
+/** The tests of every kernel of the table, run in an emulated engine; skipped where there is none. */
+export async function testKernelsIn(shell: Shell): Promise<void> {
+  const reason = missing(shell);
+  if (reason !== undefined) {
+    console.log(`skipped: kernels on arm64 in ${shell} (${reason})`);
+    describe.skip(`kernels on arm64 in ${shell}`, () => test("every kernel of the table", () => {}));
+    return;
+  }
+  const engine = openEmulated(shell);
+  afterAll(() => engine.close());
+  useEngine(engine);
+  for (const { name } of kernelTable) await import(`../kernels/${name}.test.ts`);
+}
