@@ -1,4 +1,4 @@
-import { afterAll, describe, test } from "vitest";
+import { afterAll, describe, test, vi } from "vitest";
 import { kernelTable } from "../../src/kernels/table.ts";
 import { useEngine } from "../engine.ts";
 import { missing, openEmulated, type Shell } from "./emulated.ts";
@@ -11,6 +11,7 @@ export async function testKernelsIn(shell: Shell): Promise<void> {
     describe.skip(`kernels on arm64 in ${shell}`, () => test("every kernel of the table", () => {}));
     return;
   }
+  vi.setConfig({ testTimeout: 240_000 });
   const engine = openEmulated(shell);
   afterAll(() => engine.close());
   useEngine(engine);
