@@ -49,12 +49,14 @@ export function emitStream(fn: FunctionBuilder, constant: StoredConstant, spec: 
 }
 
 /** Byte offsets into the input of the elements of a filter. */
-function emitTable(fn: FunctionBuilder, { channels, channelStride, taps }: StreamSpec, table: I32): void {
+function emitTable(fn: FunctionBuilder, { channels, channelStride, taps, pass, relative }: StreamSpec, table: I32): void {
   const slot = fn.let(table);
   const plane = fn.let(i32.const(0));
-  fn.for(plane, i32.const(4 * channels * channelStride), 4 * channelStride, () => {
+  const end = fn.let(i32.add(slot, i32.const(4 * channels * taps.length)));
+  fn.for(slot, end, 4 * taps.length, () => {
     taps.forEach((tap, t) => fn.storeI32(slot, i32.add(plane, i32.const(4 * tap)), 4 * t));
-    fn.set(slot, i32.add(slot, i32.const(4 * taps.length)));
+    fn.set(plane, i32.add(plane, i32.const(4 * channelStride)));
+    if (relative) fn.if(i32.eq(plane, i32.const(4 * pass * channelStride)), () => fn.set(plane, i32.const(0)));
   });
 }
 

@@ -12,6 +12,8 @@ export interface StreamShape {
   readonly filters: 1 | 2;
   /** Channels that a pass covers. */
   readonly pass: number;
+  /** Whether offsets count from the pass's first channel. */
+  readonly relative: boolean;
 }
 
 export const streamRows = (s: StreamShape): number => s.m / s.filters;

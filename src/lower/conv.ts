@@ -6,6 +6,7 @@ import type { Region } from "../kernels/region.ts";
 import { f32Gemm, type GemmChoice, type GemmProblem, type GemmWeights } from "../kernels/wasm/f32-gemm.ts";
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../kernels/wasm/f32-spmm.ts";
 import { f32Winograd, type WinogradChoice, type WinogradProblem, winogradScratch } from "../kernels/wasm/f32-winograd.ts";
+import { packedTile } from "../kernels/wasm/spmm-packing.ts";
 import { hasPairedFilters, streamBytes } from "../kernels/weight-stream.ts";
 import { winogradPoints } from "../kernels/winograd.ts";
 import type { LoweringContext, Placed } from "./context.ts";
@@ -130,9 +131,10 @@ function weightsOf(ctx: LoweringContext, { w, group }: ConvProblem, sources: Sou
   const depth = channels * taps.length;
   if ("spmm" in choice) {
     const part = groupOf(w as ConstantValue, g, group);
-    const { group: entries, filters, channels: pass } = choice.spmm;
-    const stream = { m, channels, taps, group: entries, filters, pass } as const;
-    return [{ buffer: ctx.weights(part, { kind: "stream", channelStride, ...stream }, streamBytes(stream, part.data as Float32Array)), offset: 0 }];
+    const { group: entries, filters, channels: pass, tile, packed: relative } = choice.spmm;
+    const whole = relative ? packedTile({ taps, region: walk.region }, tile) : undefined;
+    const stream = { m, channels, taps: whole?.taps ?? taps, group: entries, filters, pass, relative } as const;
+    return [{ buffer: ctx.weights(part, { kind: "stream", channelStride: whole?.stride ?? channelStride, ...stream }, streamBytes(stream, part.data as Float32Array)), offset: 0 }];
   }
   if ("winograd" in choice) {
     const { group: perGroup, product } = choice.winograd;

@@ -129,11 +129,13 @@ describe("prepare", () => {
         passes,
         fc.boolean(),
         fc.constantFrom(100, 49, 1000),
-        ({ m, channels, depth, taps, w }, group, pass, pairs, channelStride) => {
-          const offsetOf = (k: number) => Math.floor(k / taps.length) * channelStride + (taps[k % taps.length] as number);
+        fc.boolean(),
+        ({ m, channels, depth, taps, w }, group, pass, pairs, channelStride, relative) => {
+          const channelOf = (k: number) => Math.floor(k / taps.length) % (relative ? Math.min(pass, channels) : channels);
+          const offsetOf = (k: number) => channelOf(k) * channelStride + (taps[k % taps.length] as number);
           const filters = pairs && m % 2 === 0 ? 2 : 1;
           const values = filters === 2 ? paired(w, m) : w;
-          const shape: StreamShape = { m, channels, taps, group, filters, pass: Math.min(pass, channels) };
+          const shape: StreamShape = { m, channels, taps, group, filters, pass: Math.min(pass, channels), relative };
           const wanted = stream(values, shape, offsetOf);
           expect(wanted.byteLength).toBe(streamBytes(shape, values));
           expect(filters === 1 || hasPairedFilters(values, m)).toBe(true);

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, test } from "vitest";
 import { targets } from "../../src/codegen/target.ts";
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../../src/kernels/wasm/f32-spmm.ts";
+import { packedTile } from "../../src/kernels/wasm/spmm-packing.ts";
 import { blank, checkKernel, fuzz } from "./harness.ts";
 import { activated, activations, at, forEachOutput, inSpan, noise, outSpan, regions, tapLists } from "./problems.ts";
 import { paired, prune, stream } from "./weights.ts";
@@ -56,7 +57,11 @@ function check({ problem: p, zeros, emptyRows }: Case, seed: number, more: (choi
     }
     expected.set(index, activated(p.activation, sum, magnitude, depth + 2));
   });
-  const streamOf = ({ group, filters, channels: pass }: SpmmChoice) => stream(w, { m: p.m, channels, taps, group, filters, pass }, offsetOf);
+  const streamOf = ({ group, filters, channels: pass, packed, tile }: SpmmChoice) => {
+    const whole = packed ? packedTile(p, tile) : undefined;
+    const packedOffset = (k: number) => (Math.floor(k / taps.length) % pass) * (whole?.stride ?? 0) + at(whole?.taps ?? [], k % taps.length);
+    return stream(w, { m: p.m, channels, taps, group, filters, pass, relative: packed }, packed ? packedOffset : offsetOf);
+  };
   const choices = Object.values(targets).flatMap((target) => [...f32Spmm.choices(p, target), ...more(f32Spmm.choices(p, target))]);
   const longest = choices.map(streamOf).reduce((a, b) => (b.length > a.length ? b : a));
   checkKernel({
@@ -87,6 +92,13 @@ describe("f32-spmm", () => {
   });
 
   test("either way of sharing the work", () => {
-    fuzz(cases, 4, (c, seed) => check(c, seed, (choices) => choices.map((choice) => ({ ...choice, split: choice.split === "tiles" ? "filters" : "tiles" }))));
+    const other = (choice: SpmmChoice) => ({ ...choice, split: choice.split === "tiles" ? ("filters" as const) : ("tiles" as const) });
+    fuzz(cases, 4, (c, seed) => check(c, seed, (choices) => choices.filter((choice) => !choice.packed).map(other)));
+  });
+
+  test("tiles put together, in one pass and in several", () => {
+    const packed = (p: SpmmProblem) => (choice: SpmmChoice) =>
+      packedTile(p, choice.tile) === undefined ? [] : [1, 2, 100].map((most) => ({ ...choice, packed: true, channels: Math.min(most, p.channels), split: "tiles" as const }));
+    fuzz(cases, 6, (c, seed) => check(c, seed, (choices) => choices.filter((_, i) => i % 5 === seed % 5).flatMap(packed(c.problem))));
   });
 });

@@ -1,3 +1,4 @@
+import type { Target } from "../../codegen/target.ts";
 import { f32x4, type I32, i32, v128 } from "../../codegen/wasm/code.ts";
 import type { Local } from "../../codegen/wasm/function.ts";
 import type { Activation } from "../../ir/activation.ts";
@@ -5,6 +6,7 @@ import { defineKernel, type EmitContext, roundedCount } from "../kernel.ts";
 import { type Region, registersOf, setTileOffsets, type Tile, tilesOf, vectorOffsets } from "../region.ts";
 import { emitActivation, madd } from "../vector-math.ts";
 import { tileShapes } from "./f32-gemm.ts";
+import { emitPacking, type PackedTile, packedSize, packedTile } from "./spmm-packing.ts";
 
 /**
  * y[m, p] = act(bias[m] + Σ over the non-zeros of row m of weight · x[p + offset] + residual[m, p]): convolution with sparse filters, 1×1
@@ -40,17 +42,23 @@ export interface SpmmChoice {
   readonly filters: 1 | 2;
   /** Channels of a pass. */
   readonly channels: number;
+  /** Whether what a tile reads of a pass is first put together in operand `scratch`; the stream's offsets then count from the pass's first channel. */
+  readonly packed: boolean;
   readonly split: "tiles" | "filters";
 }
 
 const passesOf = (p: SpmmProblem, choice: SpmmChoice): number => Math.ceil(p.channels / choice.channels);
 
-/** Elements of operand `scratch`: each item has its own part. */
+/** Tiles of a work item, where threads share out tiles: as many as keep the parts of `scratch` that hold packed tiles few. */
+const tilesOfItem = (p: SpmmProblem, { tile, packed }: SpmmChoice): number => (packed ? Math.ceil(tilesOf(p.region, tile).count / 64) : 1);
+
+/** Elements of the sums that wait for the next pass. */
+const sumsSize = (p: SpmmProblem, choice: SpmmChoice): number => (passesOf(p, choice) === 1 ? 0 : p.m * choice.tile.rows * choice.tile.vectors * 4);
+
+/** Elements of operand `scratch`: each item has its own part, of a packed tile and sums. */
 export function spmmScratch(p: SpmmProblem, choice: SpmmChoice): number {
-  const { tile, split } = choice;
-  if (passesOf(p, choice) === 1) return 4;
-  const vectors = tile.rows * tile.vectors;
-  return p.m * vectors * 4 * (split === "tiles" ? tilesOf(p.region, tile).count : 1);
+  const part = packedSize(p, choice) + sumsSize(p, choice);
+  return Math.max(4, choice.split === "tiles" ? part * f32Spmm.items(p, choice) : part);
 }
 
 /** Cache lines of 64 bytes that a tile reads of one channel. */
@@ -69,6 +77,33 @@ function linesOf(p: SpmmProblem, tile: Tile): number {
   return lines;
 }
 
+/** Cycles that reading costs beside the multiplications, all measured on x64. */
+interface Reading {
+  /** For the vectors of an entry from the second-level cache, about 20 bytes a cycle. */
+  readonly far: number;
+  /** For an entry, where it lies in more pages than the processor has translations at hand for. */
+  readonly translation: number;
+  /** For what a pass reads first. */
+  readonly first: number;
+}
+
+function scatteredReading(p: SpmmProblem, { tile, channels }: SpmmChoice, target: Target): Reading {
+  const lines = linesOf(p, tile);
+  const resident = Math.min(1, (0.55 * target.l1Bytes) / (channels * lines * 64));
+  const pages = channels * Math.min(1, p.channelStride / 1024);
+  return {
+    far: (1 - resident) * ((tile.rows * (16 * tile.vectors + 48)) / 20),
+    translation: pages > 60 ? 1.5 * (1 - 60 / pages) : 0,
+    first: (channels * lines * 64) / 20,
+  };
+}
+
+function packedReading(p: SpmmProblem, { tile, channels }: SpmmChoice, target: Target): Reading {
+  const { rows, stride } = packedTile(p, tile) as PackedTile;
+  const resident = Math.min(1, (0.55 * target.l1Bytes) / (channels * stride * 4));
+  return { far: (1 - resident) * ((tile.rows * tile.vectors * 16) / 20), translation: 0, first: channels * (1.3 * (stride / 4) + 2 * rows.length) };
+}
+
 export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
   name: "f32-spmm",
   backend: "wasm",
@@ -84,14 +119,20 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
             const { count } = tilesOf(p.region, tile);
             const fitting = Math.max(1, Math.floor(target.l1Bytes / 64 / linesOf(p, tile)));
             const evenly = (share: number) => Math.ceil(p.channels / Math.ceil(p.channels / Math.max(1, Math.floor(fitting * share))));
-            for (const channels of new Set([0.55, 0.35, 1].map(evenly))) choices.push({ tile, group, filters, channels, split: count >= 8 ? "tiles" : "filters" });
+            const split = count >= 8 ? "tiles" : "filters";
+            for (const channels of new Set([0.55, 0.35, 1].map(evenly))) choices.push({ tile, group, filters, channels, packed: false, split });
+            const whole = packedTile(p, tile);
+            // Threads that share out filters would each put together the same.
+            if (whole === undefined || split === "filters") continue;
+            const packs = (share: number) => Math.ceil(p.channels / Math.ceil((p.channels * whole.stride * 4) / (share * target.l1Bytes)));
+            for (const channels of new Set([0.75, 0.5].map(packs))) choices.push({ tile, group, filters, channels, packed: true, split });
           }
         }
     }
     return choices;
   },
   cost(p, choice, target) {
-    const { tile, group, filters, channels } = choice;
+    const { tile, group, filters } = choice;
     const vectors = registersOf(tile, target);
     const rows = p.m / filters;
     const passes = passesOf(p, choice);
@@ -100,19 +141,15 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
     const live = target.loadsFirst ? filters * vectors + vectors * (group === 4 ? 2 : 1) + filters : filters * (vectors + (group === 4 ? 2 : 1)) + 1;
     const spills = Math.max(0, live - target.vectorRegisters + (target.loadsFirst ? 1 : 0)) * (target.loadsFirst ? 1.9 : 0.6);
     const compute = Math.max(3.6, vectors * filters * (target.fma ? 0.52 : 0.56) + (group === 4 ? 0.1 : 0.4) + (filters === 2 ? 0.6 : 0)) + spills;
-    // Lines that a pass leaves no room for come from the second-level cache, about 20 bytes a cycle.
-    const lines = linesOf(p, tile);
-    const resident = Math.min(1, (0.55 * target.l1Bytes) / (channels * lines * 64));
-    const far = (1 - resident) * ((tile.rows * (16 * tile.vectors + 48)) / 20);
-    const first = (channels * lines * 64) / 20;
+    const reading = choice.packed ? packedReading(p, choice, target) : scatteredReading(p, choice, target);
     const padding = group === 4 ? 1.5 * rows * passes : 0;
     const sums = passes === 1 ? 0 : (passes - 1) * rows * filters * vectors * 1.6;
-    const perTile = (entries + padding) * (Math.max(compute, far) + 0.4) + passes * (rows * (filters * vectors * 1.2 + 18) + first * 0.5) + sums;
+    const perTile = (entries + padding) * (Math.max(compute, reading.far) + reading.translation + 0.4) + passes * (rows * (filters * vectors * 1.2 + 18) + reading.first) + sums;
     return tilesOf(p.region, tile).count * perTile;
   },
   digest: (p) => ({ ...p, nonZeros: roundedCount(p.nonZeros) }),
   sharesLoads: (_, choice) => choice.filters > 1,
-  items: (p, choice) => (choice.split === "tiles" ? tilesOf(p.region, choice.tile).count : p.m / choice.filters),
+  items: (p, choice) => (choice.split === "tiles" ? Math.ceil(tilesOf(p.region, choice.tile).count / tilesOfItem(p, choice)) : p.m / choice.filters),
   emit(context, p, choice) {
     const { fn, begin, end, operand } = context;
     const tile = fn.local("i32");
@@ -121,15 +158,23 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
     const all = choice.split === "tiles";
     const rows = p.m / choice.filters;
     const passes = passesOf(p, choice);
-    const vectors = choice.tile.rows * choice.tile.vectors;
-    const [firstTile, lastTile] = all ? [begin, end] : [i32.const(0), i32.const(tilesOf(p.region, choice.tile).count)];
+    const tiles = tilesOf(p.region, choice.tile).count;
+    const perItem = tilesOfItem(p, choice);
+    const lastOf = fn.local("i32");
+    fn.set(lastOf, perItem === 1 ? end : i32.mul(end, i32.const(perItem)));
+    if (tiles % perItem !== 0) fn.set(lastOf, i32.select(lastOf, i32.const(tiles), i32.ltS(lastOf, i32.const(tiles))));
+    const [firstTile, lastTile] = all ? [perItem === 1 ? begin : i32.mul(begin, i32.const(perItem)), lastOf] : [i32.const(0), i32.const(tiles)];
     const [firstRow, lastRow] = all ? [i32.const(0), i32.const(rows)] : [begin, end];
-    // The sums of a row lie at its place in the part of the first item.
-    const sums = passes === 1 ? undefined : fn.let(all ? i32.add(operand("scratch"), i32.mul(begin, i32.const(p.m * vectors * 16))) : operand("scratch"));
+    // The sums of a row lie at its place in the part of the first item, behind the packed tile.
+    const room = packedSize(p, choice);
+    const partBytes = 4 * (room + sumsSize(p, choice));
+    const part = partBytes === 0 ? undefined : fn.let(all ? i32.add(operand("scratch"), i32.mul(begin, i32.const(partBytes))) : operand("scratch"));
+    const packed = choice.packed ? part : undefined;
+    const sums = passes === 1 || part === undefined ? undefined : fn.let(i32.add(part, i32.const(4 * room)));
     fn.set(tile, firstTile);
     fn.for(tile, lastTile, 1, () => {
       setTileOffsets(fn, p.region, choice.tile, tile, inOffset, outOffset);
-      const walk = { firstRow, lastRow, inOffset, outOffset };
+      const walk = { firstRow, lastRow, inOffset, outOffset, packed };
       if (sums === undefined) return emitPass(context, p, choice, walk, i32.const(0), undefined, true);
       emitBias(context, p, choice, walk, sums);
       const pass = fn.let(i32.const(0));
@@ -144,6 +189,8 @@ interface Walk {
   readonly lastRow: I32;
   readonly inOffset: Local<"i32">;
   readonly outOffset: Local<"i32">;
+  /** Where what the tile reads is put together. */
+  readonly packed: Local<"i32"> | undefined;
 }
 
 /** Sums = bias, for the first pass to add to. */
@@ -168,7 +215,9 @@ function emitPass(context: EmitContext, p: SpmmProblem, choice: SpmmChoice, walk
   const { inOffset, outOffset } = walk;
   const vectors = tile.rows * tile.vectors;
   const stream = operand("w");
-  const x = fn.let(i32.add(operand("x"), inOffset));
+  const source = fn.let(i32.add(operand("x"), inOffset));
+  if (walk.packed !== undefined) emitPacking(context, p, choice, source, walk.packed, pass);
+  const x = walk.packed ?? source;
   const row = fn.let(walk.firstRow);
   const head = fn.let(i32.add(stream, i32.shl(i32.add(i32.mul(pass, i32.const(p.m / filters)), row), i32.const(2))));
   const filter = i32.mul(row, i32.const(filters));
@@ -180,7 +229,7 @@ function emitPass(context: EmitContext, p: SpmmProblem, choice: SpmmChoice, walk
   const entry = fn.let(i32.add(stream, i32.load(head)));
   const stop = fn.local("i32");
   const acc = Array.from({ length: filters }, () => fn.locals("v128", vectors));
-  const inOffsets = vectorOffsets(tile, p.region.inPitch);
+  const inOffsets = vectorOffsets(tile, walk.packed === undefined ? p.region.inPitch : (packedTile(p, tile)?.width ?? 0));
   const places = vectorOffsets(tile, p.region.outPitch);
   const outOffsets = acc.map((_, f) => places.map((o) => f * p.outStride * 4 + o));
   const advance = (local: Local<"i32"> | undefined, bytes: number) => {
