@@ -20,15 +20,17 @@ export interface Target {
   readonly pairs: boolean;
   /** Whether `load32_splat` folds its address, so that spreading a weight from memory costs one instruction. */
   readonly splatFoldsAddress: boolean;
-  /** Static offsets above this are not folded into a load. */
+  /** Static offsets above this are not folded into a load of a vector. */
   readonly maxFoldedOffset: number;
+  /** Static offsets above this are folded only if they are multiples of 16. */
+  readonly maxUnalignedOffset: number;
   /** First-level data cache of a core, bytes. */
   readonly l1Bytes: number;
   /** Whether `f32x4.pmin/pmax` (else `min/max`) is the single instruction. */
   readonly pseudoMinMax: boolean;
 }
 
-const x64 = { backend: "wasm", vectorRegisters: 15, l1Bytes: 32768, pairs: false, splatFoldsAddress: true, maxFoldedOffset: 2 ** 31 - 1, pseudoMinMax: true } as const;
+const x64 = { backend: "wasm", vectorRegisters: 15, l1Bytes: 32768, pairs: false, splatFoldsAddress: true, maxFoldedOffset: 2 ** 31 - 1, maxUnalignedOffset: 2 ** 31 - 1, pseudoMinMax: true } as const;
 const arm64 = {
   backend: "wasm",
   vectorRegisters: 29,
@@ -37,8 +39,12 @@ const arm64 = {
   pairs: false,
   splatFoldsAddress: false,
   maxFoldedOffset: 65520,
+  maxUnalignedOffset: 255,
   pseudoMinMax: false,
 } as const;
+
+/** Whether a load of a vector takes a static offset, in bytes, into its instruction. */
+export const foldsOffset = (target: Target, offset: number): boolean => offset <= target.maxUnalignedOffset || (offset <= target.maxFoldedOffset && offset % 16 === 0);
 
 export const targets: Readonly<Record<TargetName, Target>> = {
   "wasm-x64-relaxed": { name: "wasm-x64-relaxed", fma: true, loadsFirst: false, ...x64 },

@@ -3,7 +3,7 @@ import { type Activation, noActivation } from "../ir/activation.ts";
 import { type ConstantValue, isConstant, type Node, type Value } from "../ir/graph.ts";
 import { elementCount } from "../ir/types.ts";
 import type { Region } from "../kernels/region.ts";
-import { f32Gemm, type GemmChoice, type GemmProblem, type GemmWeights } from "../kernels/wasm/f32-gemm.ts";
+import { f32Gemm, type GemmChoice, type GemmProblem, type GemmWeights, weightSlack } from "../kernels/wasm/f32-gemm.ts";
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../kernels/wasm/f32-spmm.ts";
 import { f32Winograd, type WinogradChoice, type WinogradProblem, winogradScratch } from "../kernels/wasm/f32-winograd.ts";
 import { packedTile } from "../kernels/wasm/spmm-packing.ts";
@@ -139,7 +139,7 @@ function weightsOf(ctx: LoweringContext, { w, group }: ConvProblem, sources: Sou
   if ("winograd" in choice) {
     const { group: perGroup, product } = choice.winograd;
     const spec = { kind: "winograd", m, channels, filters: product.filters, group: perGroup } as const;
-    return [{ buffer: ctx.weights(groupOf(w as ConstantValue, g, group), spec, winogradPoints * m * channels * 4), offset: 0 }];
+    return [{ buffer: ctx.weights(groupOf(w as ConstantValue, g, group), spec, winogradPoints * m * channels * 4 + weightSlack), offset: 0 }];
   }
   const filters = weights.kind === "packed" ? packed(ctx, w, g, group, m, depth, choice.gemm.filters) : rowMajor(ctx, w, g * m * depth);
   return taps.length > 1 ? [filters, ctx.table(taps.map((t) => 4 * t))] : [filters];
@@ -147,7 +147,7 @@ function weightsOf(ctx: LoweringContext, { w, group }: ConvProblem, sources: Sou
 
 function packed(ctx: LoweringContext, w: Value, g: number, group: number, m: number, depth: number, filters: number): Place {
   if (!isConstant(w)) return packNow(ctx, w, g * m * depth, m, depth, filters);
-  return { buffer: ctx.weights(groupOf(w, g, group), { kind: "pack", m, depth, filters }, m * depth * 4), offset: 0 };
+  return { buffer: ctx.weights(groupOf(w, g, group), { kind: "pack", m, depth, filters }, m * depth * 4 + weightSlack), offset: 0 };
 }
 
 function rowMajor(ctx: LoweringContext, w: Value, first: number): Place {

@@ -1,4 +1,5 @@
 import type { ConstantValue, Value } from "../ir/graph.ts";
+import { weightSlack } from "../kernels/wasm/f32-gemm.ts";
 import { x32Copy } from "../kernels/wasm/x32-copy.ts";
 import type { LoweringContext } from "./context.ts";
 import type { Place } from "./kernel-graph.ts";
@@ -34,7 +35,7 @@ export function groupOf(w: ConstantValue, g: number, group: number): ConstantVal
 /** Brings weights that change between runs, row-major, into the form of `GemmWeights` "packed". */
 export function packNow(ctx: LoweringContext, w: Value, first: number, m: number, depth: number, filters: number): Place {
   const source = ctx.read(w, linear(w.type.shape));
-  const packed = { buffer: ctx.buffer(`${w.name}.packed`, m * depth), offset: 0 };
+  const packed = { buffer: ctx.buffer(`${w.name}.packed`, m * depth + weightSlack / 4), offset: 0 };
   const blocks = Math.floor(m / filters);
   const copy = (row: number, count: number, width: number, joins: boolean) => {
     const dims = [

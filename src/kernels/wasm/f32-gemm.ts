@@ -1,7 +1,9 @@
+import { foldsOffset, type Target } from "../../codegen/target.ts";
 import { f32x4, type I32, i32, v128 } from "../../codegen/wasm/code.ts";
 import type { Local } from "../../codegen/wasm/function.ts";
 import type { Activation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext } from "../kernel.ts";
+import { emitLaneProduct, laneFilters, turnLengths } from "../lane-product.ts";
 import { type Region, registersOf, setTileOffsets, type Tile, tileFits, tilesOf, vectorOffsets } from "../region.ts";
 import { emitActivation, madd } from "../vector-math.ts";
 
@@ -25,10 +27,15 @@ export interface GemmProblem {
 }
 
 export type GemmWeights =
-  /** [⌈m / filters⌉][channel][tap][filters], made by `prepare`; the last block has only the filters that are left. */
+  /**
+   * [⌈m / filters⌉][channel][tap][filters], made by `prepare`; the last block has only the filters that are left. A choice with `lanes` reads up to
+   * `weightSlack` bytes further.
+   */
   | { readonly kind: "packed" }
   /** Element (m, c, t) lies at m · row + c · channel + taps[t]. */
   | { readonly kind: "strided"; readonly row: number; readonly channel: number; readonly taps: readonly number[] };
+
+export const weightSlack = 16;
 
 export interface GemmChoice {
   /** Filters a tile. */
@@ -43,6 +50,11 @@ export interface GemmChoice {
   readonly taps: "unrolled" | "table";
   /** What threads share out. */
   readonly split: "tiles" | "filters";
+  /**
+   * Present where the weights of four filters are loaded as one vector, whose lanes are spread, and loads run a step ahead: how many steps (channels, or taps) a turn of the
+   * loop has. Absent where each weight is spread as it is loaded.
+   */
+  readonly lanes?: number;
 }
 
 const shapes: readonly { readonly filters: number; readonly vectors: number }[] = [
@@ -62,6 +74,10 @@ const shapes: readonly { readonly filters: number; readonly vectors: number }[] 
   { filters: 4, vectors: 5 },
 ];
 
+/** Vectors of pixels of a tile whose weights are spread by lanes, and steps a turn. */
+const laneVectors = [5, 4, 3, 2, 1];
+const longestTurn = 9;
+
 /** More taps than these make straight code long and bring nothing. */
 const unrolledTaps = 25;
 
@@ -72,26 +88,40 @@ export function tileShapes(region: Region, vectors: number): Tile[] {
   return tiles;
 }
 
+/** How blocks of filters and tiles follow one another. */
+function orderOf(p: GemmProblem, filters: number, tile: Tile): Pick<GemmChoice, "chunk" | "split"> {
+  const { count } = tilesOf(p.region, tile);
+  const chunk = Math.max(1, Math.min(count, Math.floor(49152 / (p.channels * p.taps.length * tile.rows * tile.vectors * 4))));
+  return { chunk, split: count >= 16 || count >= Math.ceil(p.m / filters) ? "tiles" : "filters" };
+}
+
+/** Choices that spread weights by lanes, with the longest turn and, where that are all taps of many, the next shorter one. */
+function laneChoices(p: GemmProblem): GemmChoice[] {
+  const turns = turnLengths(p.channels, p.taps, p.taps.length === 1 ? 4 : longestTurn).slice(0, p.taps.length === 1 ? 1 : 2);
+  return laneVectors.flatMap((vectors) =>
+    tileShapes(p.region, vectors).flatMap((tile) =>
+      turns.map((lanes) => ({ filters: laneFilters, tile, ...orderOf(p, laneFilters, tile), taps: p.taps.length > 1 && lanes < p.taps.length ? "table" : "unrolled", lanes }) as const),
+    ),
+  );
+}
+
 export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
   name: "f32-gemm",
   backend: "wasm",
   operands: (p) => ["x", "w", ...(p.taps.length > 1 ? ["taps"] : []), ...(p.bias ? ["bias"] : []), ...(p.residual ? ["residual"] : []), "y"],
   choices(p, target) {
-    const depth = p.channels * p.taps.length;
     const choices: GemmChoice[] = [];
     for (const { filters, vectors } of shapes) {
       if (filters > p.m && filters > 1) continue;
       for (const tile of tileShapes(p.region, vectors)) {
         const held = registersOf(tile, target);
         if (filters * held + held + 1 > target.vectorRegisters && filters * vectors > 1) continue;
-        const { count } = tilesOf(p.region, tile);
-        const chunk = Math.max(1, Math.min(count, Math.floor(49152 / (depth * vectors * 4))));
-        const blocks = Math.ceil(p.m / filters);
-        const split = count >= 16 || count >= blocks ? "tiles" : "filters";
-        choices.push({ filters, tile, chunk, taps: p.taps.length > 1 && p.weights.kind === "packed" ? "table" : "unrolled", split });
-        if (p.taps.length > 1 && p.taps.length <= unrolledTaps && p.weights.kind === "packed") choices.push({ filters, tile, chunk, taps: "unrolled", split });
+        const way = orderOf(p, filters, tile);
+        choices.push({ filters, tile, ...way, taps: p.taps.length > 1 && p.weights.kind === "packed" ? "table" : "unrolled" });
+        if (p.taps.length > 1 && p.taps.length <= unrolledTaps && p.weights.kind === "packed") choices.push({ filters, tile, ...way, taps: "unrolled" });
       }
     }
+    if (!target.splatFoldsAddress && p.weights.kind === "packed" && p.m >= laneFilters) choices.push(...laneChoices(p));
     return choices;
   },
   cost(p, choice, target) {
@@ -100,6 +130,7 @@ export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
     const count = tilesOf(p.region, tile).count;
     const rest = p.m % filters;
     const blockCycles = (f: number) => {
+      if (choice.lanes !== undefined && f === laneFilters) return laneCycles(p, choice, target);
       const held = registersOf(tile, target);
       const live = f * held + held + (target.loadsFirst ? f : 1);
       const spills = Math.max(0, live - target.vectorRegisters) * 1.5 + (target.loadsFirst && live >= target.vectorRegisters ? 0.4 : 0);
@@ -141,6 +172,14 @@ export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
   },
 });
 
+/** A tile of `laneFilters` filters: multiplications and spreading take turns with nothing else, loads cost little, and each turn and tile has its overhead. */
+function laneCycles(p: GemmProblem, { tile, lanes = 1, taps }: GemmChoice, target: Target): number {
+  const vectors = tile.rows * tile.vectors;
+  const step = (laneFilters * vectors * (target.fma ? 1 : 2) + laneFilters) / 2 + 0.1 * vectors;
+  const turn = (taps === "table" ? 4 : 2) / lanes;
+  return p.channels * p.taps.length * (step + turn) + laneFilters * vectors * 2 + 20;
+}
+
 /** `filters` filters of block `block` over tiles first…last. */
 function emitBlock(context: EmitContext, p: GemmProblem, choice: GemmChoice, filters: number, block: Local<"i32">, tile: Local<"i32">, first: I32, last: I32): void {
   const { fn, operand } = context;
@@ -165,7 +204,7 @@ function emitBlock(context: EmitContext, p: GemmProblem, choice: GemmChoice, fil
 function emitProduct(
   context: EmitContext,
   p: GemmProblem,
-  { tile, taps: order }: GemmChoice,
+  { tile, taps: order, lanes }: GemmChoice,
   filters: number,
   weights: Local<"i32">,
   bias: Local<"i32"> | undefined,
@@ -173,8 +212,15 @@ function emitProduct(
 ): Local<"v128">[][] {
   const { fn, target, operand } = context;
   const vectors = tile.rows * tile.vectors;
-  const acc = Array.from({ length: filters }, (_, f) => Array.from({ length: vectors }, () => fn.let(bias === undefined ? f32x4.const(0) : v128.load32Splat(bias, f * 4))));
   const x = fn.let(i32.add(operand("x"), inOffset));
+  if (lanes !== undefined && filters === laneFilters) {
+    const start = bias && fn.let(v128.load(bias));
+    const sums = Array.from({ length: filters }, (_, f) => Array.from({ length: vectors }, () => fn.let(start === undefined ? f32x4.const(0) : v128.shuffle(start, start, [f, f, f, f]))));
+    const { channels, channelStride, taps, region } = p;
+    emitLaneProduct(fn, target, { channels, channelStride, taps, tile, inPitch: region.inPitch, unroll: lanes }, { x, weights, taps: order === "table" ? operand("taps") : undefined }, sums);
+    return sums;
+  }
+  const acc = Array.from({ length: filters }, (_, f) => Array.from({ length: vectors }, () => fn.let(bias === undefined ? f32x4.const(0) : v128.load32Splat(bias, f * 4))));
   const w = fn.let(weights);
   const xs = fn.locals("v128", vectors);
   const offsets = vectorOffsets(tile, p.region.inPitch);
@@ -224,11 +270,27 @@ function weightOffset(p: GemmProblem, filters: number, filter: number, tap: numb
 function emitStore(context: EmitContext, p: GemmProblem, tile: Tile, acc: readonly (readonly Local<"v128">[])[], outOffset: Local<"i32">): void {
   const { fn, target, operand } = context;
   const offsets = vectorOffsets(tile, p.region.outPitch);
+  /** Address of the tile in the plane of filter f, as an offset where that costs nothing. */
+  const planes = (base: I32): readonly (readonly [I32, number])[] => {
+    const folds = foldsOffset(target, 4 * (acc.length - 1) * p.outStride + Math.max(...offsets));
+    let plane = fn.let(i32.add(base, outOffset));
+    return acc.map((_, f) => {
+      if (folds) return [plane, 4 * f * p.outStride];
+      if (f > 0) plane = fn.let(i32.add(plane, i32.const(4 * p.outStride)));
+      return [plane, 0];
+    });
+  };
   if (p.residual) {
-    const residual = fn.let(i32.add(operand("residual"), outOffset));
-    acc.forEach((row, f) => row.forEach((a, i) => fn.set(a, f32x4.add(a, v128.load(residual, 4 * f * p.outStride + (offsets[i] as number))))));
+    const residual = planes(operand("residual"));
+    acc.forEach((row, f) => {
+      const [plane, offset] = residual[f] as readonly [I32, number];
+      row.forEach((a, i) => fn.set(a, f32x4.add(a, v128.load(plane, offset + (offsets[i] as number)))));
+    });
   }
   emitActivation(fn, target, p.activation, acc.flat());
-  const y = fn.let(i32.add(operand("y"), outOffset));
-  acc.forEach((row, f) => row.forEach((a, i) => fn.store(y, a, 4 * f * p.outStride + (offsets[i] as number))));
+  const y = planes(operand("y"));
+  acc.forEach((row, f) => {
+    const [plane, offset] = y[f] as readonly [I32, number];
+    row.forEach((a, i) => fn.store(plane, a, offset + (offsets[i] as number)));
+  });
 }
