@@ -135,7 +135,10 @@ export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
       const live = f * held + held + (target.loadsFirst ? f : 1);
       const spills = Math.max(0, live - target.vectorRegisters) * 1.5 + (target.loadsFirst && live >= target.vectorRegisters ? 0.4 : 0);
       const blocks = target.loadsFirst && choice.taps === "unrolled" && p.taps.length > 1 ? 2 : 1;
-      const step = Math.max(f * held * 0.5, (f * (target.splatFoldsAddress ? 1 : 2) + held) / 2) + 0.7 + spills + (choice.taps === "table" ? (target.loadsFirst ? 0.7 : 0.2) : 0);
+      const order = choice.taps === "table" ? (target.loadsFirst ? 0.7 : 0.2) : 0;
+      const step = target.splatFoldsAddress
+        ? Math.max(f * held * 0.5, (f + held) / 2) + 0.7 + spills + order
+        : (f * held * (target.fma ? 1 : 2)) / 2 + 1.05 * f + 0.55 * held + 0.7 + spills + order;
       return p.channels * p.taps.length * step * blocks + f * vectors * 2 + 12;
     };
     return count * (Math.floor(p.m / filters) * blockCycles(filters) + (rest > 0 ? blockCycles(rest) : 0));
