@@ -30,7 +30,16 @@ export interface Target {
   readonly pseudoMinMax: boolean;
 }
 
-const x64 = { backend: "wasm", vectorRegisters: 15, l1Bytes: 32768, pairs: false, splatFoldsAddress: true, maxFoldedOffset: 2 ** 31 - 1, maxUnalignedOffset: 2 ** 31 - 1, pseudoMinMax: true } as const;
+const x64 = {
+  backend: "wasm",
+  vectorRegisters: 15,
+  l1Bytes: 32768,
+  pairs: false,
+  splatFoldsAddress: true,
+  maxFoldedOffset: 2 ** 31 - 1,
+  maxUnalignedOffset: 2 ** 31 - 1,
+  pseudoMinMax: true,
+} as const;
 const arm64 = {
   backend: "wasm",
   vectorRegisters: 29,

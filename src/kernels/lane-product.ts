@@ -1,5 +1,5 @@
 import { foldsOffset, type Target } from "../codegen/target.ts";
-import { i32, type I32, v128 } from "../codegen/wasm/code.ts";
+import { type I32, i32, v128 } from "../codegen/wasm/code.ts";
 import type { FunctionBuilder, Local } from "../codegen/wasm/function.ts";
 import type { Tile } from "./region.ts";
 import { madd } from "./vector-math.ts";
@@ -49,7 +49,9 @@ export function emitLaneProduct(
   const vectors = tile.rows * tile.vectors;
   const rowBytes = 4 * p.inPitch;
   // Rows whose vectors fold into the address of the first one need none of their own.
-  const rowsFold = Array.from({ length: tile.rows }, (_, r) => [0, tile.vectors - 1].every((v) => steps.every((s) => foldsOffset(target, s + r * rowBytes + 16 * v)))).every(Boolean);
+  const rowsFold = Array.from({ length: tile.rows }, (_, r) => [0, tile.vectors - 1].every((v) => steps.every((s) => foldsOffset(target, s + r * rowBytes + 16 * v)))).every(
+    Boolean,
+  );
   const pointers = rowsFold ? 1 : tile.rows;
   const base = Array.from({ length: pointers }, (_, r) => fn.let(i32.add(x, i32.const(4 * lowest + r * rowBytes))));
   const next = looped ? fn.locals("i32", pointers) : base;

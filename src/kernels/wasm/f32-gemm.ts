@@ -100,7 +100,9 @@ function laneChoices(p: GemmProblem): GemmChoice[] {
   const turns = turnLengths(p.channels, p.taps, p.taps.length === 1 ? 4 : longestTurn).slice(0, p.taps.length === 1 ? 1 : 2);
   return laneVectors.flatMap((vectors) =>
     tileShapes(p.region, vectors).flatMap((tile) =>
-      turns.map((lanes) => ({ filters: laneFilters, tile, ...orderOf(p, laneFilters, tile), taps: p.taps.length > 1 && lanes < p.taps.length ? "table" : "unrolled", lanes }) as const),
+      turns.map(
+        (lanes) => ({ filters: laneFilters, tile, ...orderOf(p, laneFilters, tile), taps: p.taps.length > 1 && lanes < p.taps.length ? "table" : "unrolled", lanes }) as const,
+      ),
     ),
   );
 }
@@ -218,9 +220,17 @@ function emitProduct(
   const x = fn.let(i32.add(operand("x"), inOffset));
   if (lanes !== undefined && filters === laneFilters) {
     const start = bias && fn.let(v128.load(bias));
-    const sums = Array.from({ length: filters }, (_, f) => Array.from({ length: vectors }, () => fn.let(start === undefined ? f32x4.const(0) : v128.shuffle(start, start, [f, f, f, f]))));
+    const sums = Array.from({ length: filters }, (_, f) =>
+      Array.from({ length: vectors }, () => fn.let(start === undefined ? f32x4.const(0) : v128.shuffle(start, start, [f, f, f, f]))),
+    );
     const { channels, channelStride, taps, region } = p;
-    emitLaneProduct(fn, target, { channels, channelStride, taps, tile, inPitch: region.inPitch, unroll: lanes }, { x, weights, taps: order === "table" ? operand("taps") : undefined }, sums);
+    emitLaneProduct(
+      fn,
+      target,
+      { channels, channelStride, taps, tile, inPitch: region.inPitch, unroll: lanes },
+      { x, weights, taps: order === "table" ? operand("taps") : undefined },
+      sums,
+    );
     return sums;
   }
   const acc = Array.from({ length: filters }, (_, f) => Array.from({ length: vectors }, () => fn.let(bias === undefined ? f32x4.const(0) : v128.load32Splat(bias, f * 4))));
