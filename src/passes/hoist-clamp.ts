@@ -1,3 +1,4 @@
+import type { Activation } from "../ir/activation.ts";
 import type { Node } from "../ir/graph.ts";
 import { rulePass } from "./pass.ts";
 import { opOf } from "./pattern.ts";
@@ -10,10 +11,16 @@ function seesInput(pool: Node): boolean {
   return pool.outputs.length === 1 && !ceilMode && narrow && (pads?.every((p) => p === 0) || dilations?.every((d) => d === 1)) === true;
 }
 
-/** clamp(MaxPool(Conv(…))) ⇒ MaxPool(clamp(Conv(…))): both are monotone, so they commute, and the convolution clamps for nothing. */
+const clamps = ["Relu", "Clip"];
+
+const hasNoActivation = ({ op, attrs }: Node): boolean => op !== "FusedConv" || (attrs.activation as Activation).kind === "none";
+
+/** clamp(MaxPool(f(…))) ⇒ MaxPool(clamp(f(…))), f being a convolution or another clamp: all are monotone, so they commute, and f clamps for nothing. */
 export const hoistClampRule = rule({
   name: "hoist-clamp",
-  match: opOf(["Relu", "Clip"], "clamp", [opOf("MaxPool", "pool", [opOf(["Conv", "FusedConv"], "conv", undefined, { once: true })], { once: true, where: seesInput })]),
+  match: opOf(clamps, "clamp", [
+    opOf("MaxPool", "pool", [opOf(["Conv", "FusedConv", ...clamps], "producer", undefined, { once: true, where: hasNoActivation })], { once: true, where: seesInput }),
+  ]),
   rewrite({ clamp, pool }, rewriter) {
     const clamped = rewriter.add(clamp.op, pool.inputs, clamp.attrs, clamp.name);
     return rewriter.replace("MaxPool", [clamped], pool.attrs, pool.name);

@@ -31,6 +31,22 @@ describe("hoist-clamp", () => {
     expectEquivalent(before, after);
   });
 
+  test("clamps before it pools, where that is done already", () => {
+    const b = new TestGraph(0);
+    const y = b.add("Conv", [b.image("x", [1, 2, 7, 7]), b.weight("w", [3, 2, 3, 3])], conv(1), "conv");
+    const pooled = b.add("MaxPool", [b.add("Clip", [y], { min: -1, max: 0.5 }, "first")], window(2, 0), "pool");
+    b.output("y", b.add("Relu", [b.add("Relu", [pooled], {}, "second")], {}, "third"));
+    const before = b.finish();
+    const after = fuseActivation.run(hoistClamp.run(before));
+    expect(text(after)).toMatchInlineSnapshot(`
+      "%third_1: float32[1, 3, 7, 7] = FusedConv(%x, @w) {strides: [1, 1], pads: [1, 1, 1, 1], dilations: [1, 1], group: 1, activation: clamp(0, 0.5)}
+      %third: float32[1, 3, 3, 3] = MaxPool(%third_1) {kernel: [2, 2], strides: [2, 2], pads: [0, 0, 0, 0], dilations: [1, 1], ceilMode: false}
+      output y = third"
+    `);
+    expectEquivalent(before, after);
+    expect(hoistClamp.run(after)).toBe(after);
+  });
+
   test("does not fire where the pooled or the convolved is read elsewhere, windows may be empty, or the function is not monotone", () => {
     const [pooled, convolved] = [convPoolClamp(), convPoolClamp()];
     pooled.output("pooled", pooled.resultOf(1));

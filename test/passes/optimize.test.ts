@@ -44,8 +44,7 @@ describe("optimize", () => {
         const once = optimize(randomGraph(seed));
         expect(printGraph(optimize(once))).toBe(printGraph(once));
       }),
-      // Not yet true of every graph: randomGraph(310565) changes once more. So the graphs stay the same ones.
-      { numRuns: 30, seed: 1 },
+      { numRuns: 60, examples: [[310565]] },
     );
   });
 
