@@ -7,11 +7,11 @@ import { f32Gemm, type GemmChoice, type GemmProblem, type GemmWeights, weightSla
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../kernels/wasm/f32-spmm.ts";
 import { f32Winograd, type WinogradChoice, type WinogradProblem, winogradScratch } from "../kernels/wasm/f32-winograd.ts";
 import { packedTile } from "../kernels/wasm/spmm-packing.ts";
-import { hasPairedFilters, streamBytes } from "../kernels/weight-stream.ts";
+import { streamBytes } from "../kernels/weight-stream.ts";
 import { winogradPoints } from "../kernels/winograd.ts";
 import type { LoweringContext, Placed } from "./context.ts";
 import { type ConvProblem, finishConv, finishCost } from "./conv-problem.ts";
-import { groupOf, nonZerosOf, packNow } from "./filters.ts";
+import { groupOf, packNow, zerosOf } from "./filters.ts";
 import type { Place } from "./kernel-graph.ts";
 import { type Layout, linear, roundUp, samePlaces, withoutPadding } from "./layout.ts";
 import { emitDepthwise } from "./sliding.ts";
@@ -66,9 +66,8 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
   const taps = windowTaps(input.layout, window);
   const channelStride = input.layout.strides[1] as number;
   const shared = { m: filters, bias: conv.b !== undefined };
-  const sparsity = isConstant(w)
-    ? { nonZeros: Math.ceil(nonZerosOf(w) / group), block: filters % 2 === 0 && hasPairedFilters(w.data as Float32Array, m) ? (2 as const) : (1 as const) }
-    : undefined;
+  const zeros = isConstant(w) ? zerosOf(w) : undefined;
+  const sparsity = zeros && { nonZeros: Math.ceil(zeros.nonZeros / group), block: filters % 2 === 0 && zeros.paired ? (2 as const) : (1 as const) };
   const weights: GemmWeights = ctx.options.layout ? { kind: "packed" } : { kind: "strided", row: depth, channel: taps.length, taps: [...taps.keys()] };
   const sources: Sources = {
     input,

@@ -1,15 +1,31 @@
 import type { ConstantValue, Value } from "../ir/graph.ts";
 import { weightSlack } from "../kernels/wasm/f32-gemm.ts";
 import { x32Copy } from "../kernels/wasm/x32-copy.ts";
+import { hasPairedFilters } from "../kernels/weight-stream.ts";
 import type { LoweringContext } from "./context.ts";
 import type { Place } from "./kernel-graph.ts";
 import { linear } from "./layout.ts";
 
-/** Number of non-zeros of a weight. */
-export function nonZerosOf(w: ConstantValue): number {
-  let count = 0;
-  for (let i = 0; i < w.data.length; i++) if (w.data[i] !== 0) count++;
-  return count;
+/** What lowering asks about a weight's zeros. */
+export interface Zeros {
+  readonly nonZeros: number;
+  /** Whether filters 2i and 2i + 1 are non-zero at the same places. */
+  readonly paired: boolean;
+}
+
+/** Weights are counted once, whatever the number of targets. */
+const counted = new WeakMap<ConstantValue["data"], Zeros>();
+
+/** Of a weight whose first dimension are the filters. */
+export function zerosOf(w: ConstantValue): Zeros {
+  const known = counted.get(w.data);
+  if (known !== undefined) return known;
+  const data = w.data as Float32Array;
+  let nonZeros = 0;
+  for (let i = 0; i < data.length; i++) if (data[i] !== 0) nonZeros++;
+  const zeros: Zeros = { nonZeros, paired: nonZeros < data.length && hasPairedFilters(data, w.type.shape[0] as number) };
+  counted.set(w.data, zeros);
+  return zeros;
 }
 
 const groupParts = new WeakMap<ConstantValue, ConstantValue[]>();

@@ -8,7 +8,7 @@ import { f32Matvec } from "../kernels/wasm/f32-matvec.ts";
 import { f32Spmv } from "../kernels/wasm/f32-spmv.ts";
 import { streamBytes } from "../kernels/weight-stream.ts";
 import type { LoweringContext, Placed } from "./context.ts";
-import { nonZerosOf } from "./filters.ts";
+import { zerosOf } from "./filters.ts";
 import { linear } from "./layout.ts";
 import { broadcast, mapStrided, reduceStrided, type Strided } from "./strided.ts";
 
@@ -57,7 +57,7 @@ export function lowerGemm(ctx: LoweringContext, node: Node): void {
 
 /** Fully connected layers of few rows: the weights are walked once, dense or sparse. */
 function lowerRows(ctx: LoweringContext, x: Value, w: ConstantValue, bias: Value | undefined, y: Value, rows: number, m: number, k: number, activation: Activation): void {
-  const nonZeros = nonZerosOf(w);
+  const { nonZeros } = zerosOf(w);
   const dense = { m, k, rows, bias: bias !== undefined, activation };
   const sparse = { ...dense, nonZeros };
   const source = ctx.read(x, linear(x.type.shape));

@@ -64,8 +64,9 @@ export const fusePadIntoMaxPoolRule = rule({
 function isNonNegative(value: Value, rewriter: Rewriter): boolean {
   const node = rewriter.producerOf(value);
   if (node === undefined) return false;
-  const activation = node.attrs.activation as Activation | undefined;
-  return node.op === "Relu" || node.op === "Sigmoid" || (node.op === "Clip" && (node.attrs.min as number) >= 0) || (activation?.kind === "clamp" && activation.low >= 0);
+  const { min, max, activation } = node.attrs as { readonly min: number; readonly max: number; readonly activation?: Activation };
+  if (node.op === "Clip") return min >= 0 || (max >= 0 && isNonNegative(node.inputs[0] as Value, rewriter));
+  return node.op === "Relu" || node.op === "Sigmoid" || (activation?.kind === "clamp" && activation.low >= 0);
 }
 
 export const fusePad = rulePass("fuse-pad", [fusePadIntoConvRule, fusePadIntoAveragePoolRule, fusePadIntoMaxPoolRule]);

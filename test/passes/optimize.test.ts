@@ -44,7 +44,7 @@ describe("optimize", () => {
         const once = optimize(randomGraph(seed));
         expect(printGraph(optimize(once))).toBe(printGraph(once));
       }),
-      { numRuns: 60, examples: [[310565]] },
+      { numRuns: 60, examples: [[310565], [311611]] },
     );
   });
 
