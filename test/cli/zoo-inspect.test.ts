@@ -37,4 +37,13 @@ describe("zoo and inspect", () => {
     expect(after).not.toContain("= Relu(");
     expect(await cadnn("inspect", file, "--after", "fold")).toMatchObject({ code: 2, stderr: expect.stringContaining("fold-batch-norm") });
   });
+
+  test("--target shows what kernel calls move, against the caches of phones", async () => {
+    const file = join(folder, "lenet5.onnx");
+    const { json } = await cadnn("inspect", file, "--target", "wasm-arm64-relaxed", "--json");
+    const calls = json().calls as { node: string; kernel: string; weights: number; fits: { l1: boolean[]; l2: boolean } }[];
+    expect(calls.find((c) => c.node === "conv2" && c.kernel !== "x32-fill")).toMatchObject({ fits: { l1: [true, true], l2: true } });
+    expect((await cadnn("inspect", file, "--target", "wasm-arm64-relaxed")).stdout).toMatch(/^tiles above 32 KiB +\d+ of \d+ calls$/m);
+    expect(await cadnn("inspect", file, "--target", "arm")).toMatchObject({ code: 2 });
+  });
 });
