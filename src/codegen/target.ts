@@ -28,6 +28,8 @@ export interface Target {
   readonly l1Bytes: number;
   /** Whether `f32x4.pmin/pmax` (else `min/max`) is the single instruction. */
   readonly pseudoMinMax: boolean;
+  /** Whether cores that issue in order count: they wait at the first use of a value that is not there yet. */
+  readonly inOrder: boolean;
 }
 
 const x64 = {
@@ -39,17 +41,19 @@ const x64 = {
   maxFoldedOffset: 2 ** 31 - 1,
   maxUnalignedOffset: 2 ** 31 - 1,
   pseudoMinMax: true,
+  inOrder: false,
 } as const;
 const arm64 = {
   backend: "wasm",
   vectorRegisters: 29,
-  l1Bytes: 32768,
+  l1Bytes: 65536,
   loadsFirst: false,
   pairs: false,
   splatFoldsAddress: false,
   maxFoldedOffset: 65520,
   maxUnalignedOffset: 255,
   pseudoMinMax: false,
+  inOrder: true,
 } as const;
 
 /** Whether a load of a vector takes a static offset, in bytes, into its instruction. */

@@ -153,6 +153,8 @@ function emitRowOffsets(fn: FunctionBuilder, { group, filters }: Rows, to: Local
     fn.set(next, i32.add(next, i32.mul(filled, i32.const(entryBytes({ filters })))));
   });
   fn.storeI32(end, next);
+  // A last group of zeros, which kernels that load ahead read.
+  fn.fill(i32.add(to, next), i32.const(0), i32.const(group * entryBytes({ filters })));
 }
 
 /** The groups of all rows. `delta`: from an index to its value. */

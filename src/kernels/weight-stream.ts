@@ -1,14 +1,15 @@
 /**
  * The form in which kernels walk the non-zeros of a weight [m][channel][tap]. `filters` filters make a row; where that is 2, both are non-zero at
  * the same places. First the byte offsets of all rows of pass 0, of pass 1, … (relative to the stream), and of its end; then the rows: groups of
- * `group` byte offsets into the input, followed by `group` weights of each filter, filled up with zero weights.
+ * `group` byte offsets into the input, followed by `group` weights of each filter, filled up with zero weights. A group of zeros ends the stream, for
+ * kernels that load ahead.
  */
 export interface StreamShape {
   readonly m: number;
   readonly channels: number;
   /** Offsets of a filter's taps, in elements. */
   readonly taps: readonly number[];
-  readonly group: 1 | 4;
+  readonly group: 1 | 2 | 4;
   readonly filters: 1 | 2;
   /** Channels that a pass covers. */
   readonly pass: number;
@@ -39,7 +40,7 @@ export function streamBytes(s: StreamShape, w: ArrayLike<number>): number {
       for (let i = first; i < last; i++) if (w[i] !== 0) count++;
       entries += Math.ceil(count / s.group) * s.group;
     }
-  return streamHeaderBytes(s) + entries * entryBytes(s);
+  return streamHeaderBytes(s) + (entries + s.group) * entryBytes(s);
 }
 
 /** Whether filters 2i and 2i + 1 of the weight are non-zero at the same places. */

@@ -125,7 +125,7 @@ describe("prepare", () => {
     fc.assert(
       fc.property(
         weights,
-        fc.constantFrom<1 | 4>(1, 4),
+        fc.constantFrom<1 | 2 | 4>(1, 4, 2),
         passes,
         fc.boolean(),
         fc.constantFrom(100, 49, 1000),

@@ -29,6 +29,7 @@ export function stream(w: Float32Array, shape: StreamShape, offsetOf: (k: number
       }
     }
   words[head] = words.length * 4;
+  for (let i = 0; i < group * (1 + filters); i++) words.push(0);
   return Int32Array.from(words);
 }
 

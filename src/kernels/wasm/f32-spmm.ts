@@ -1,12 +1,12 @@
-import type { Target } from "../../codegen/target.ts";
 import { f32x4, type I32, i32, v128 } from "../../codegen/wasm/code.ts";
 import type { Local } from "../../codegen/wasm/function.ts";
-import type { Activation } from "../../ir/activation.ts";
+import { type Activation, noActivation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext, roundedCount } from "../kernel.ts";
-import { type Region, registersOf, setTileOffsets, type Tile, tilesOf, vectorOffsets } from "../region.ts";
-import { emitActivation, madd } from "../vector-math.ts";
-import { tileShapes } from "./f32-gemm.ts";
-import { emitPacking, type PackedTile, packedSize, packedTile } from "./spmm-packing.ts";
+import { type Region, setTileOffsets, type Tile, tilesOf, vectorOffsets } from "../region.ts";
+import { activator } from "../vector-math.ts";
+import { walkEntries } from "./spmm-entries.ts";
+import { emitPacking, packedSize, packedTile } from "./spmm-packing.ts";
+import { passesOf, spmmChoices, spmmCost } from "./spmm-space.ts";
 
 /**
  * y[m, p] = act(bias[m] + Σ over the non-zeros of row m of weight · x[p + offset] + residual[m, p]): convolution with sparse filters, 1×1
@@ -37,7 +37,9 @@ export interface SpmmProblem {
 
 export interface SpmmChoice {
   readonly tile: Tile;
-  readonly group: 1 | 4;
+  readonly group: 1 | 2 | 4;
+  /** Vectors that are loaded before the first of them is multiplied, across groups and rows of the stream too. */
+  readonly ahead: number;
   /** Filters of a row of the stream, at most the problem's `block`. */
   readonly filters: 1 | 2;
   /** Channels of a pass. */
@@ -46,8 +48,6 @@ export interface SpmmChoice {
   readonly packed: boolean;
   readonly split: "tiles" | "filters";
 }
-
-const passesOf = (p: SpmmProblem, choice: SpmmChoice): number => Math.ceil(p.channels / choice.channels);
 
 /** Tiles of a work item, where threads share out tiles: as many as keep the parts of `scratch` that hold packed tiles few. */
 const tilesOfItem = (p: SpmmProblem, { tile, packed }: SpmmChoice): number => (packed ? Math.ceil(tilesOf(p.region, tile).count / 64) : 1);
@@ -61,92 +61,12 @@ export function spmmScratch(p: SpmmProblem, choice: SpmmChoice): number {
   return Math.max(4, choice.split === "tiles" ? part * f32Spmm.items(p, choice) : part);
 }
 
-/** Cache lines of 64 bytes that a tile reads of one channel. */
-function linesOf(p: SpmmProblem, tile: Tile): number {
-  const spans: { from: number; to: number }[] = [];
-  for (let row = 0; row < tile.rows; row++) for (const tap of p.taps) spans.push({ from: tap + row * p.region.inPitch, to: tap + row * p.region.inPitch + 4 * tile.vectors });
-  spans.sort((a, b) => a.from - b.from);
-  let lines = 0;
-  let end = Number.NEGATIVE_INFINITY;
-  for (const { from, to } of spans) {
-    // Rows closer than a line share it.
-    if (from > end + 16) lines += (to - from - 1) / 16 + 1;
-    else if (to > end) lines += (to - end) / 16;
-    end = Math.max(end, to);
-  }
-  return lines;
-}
-
-/** Cycles that reading costs beside the multiplications, all measured on x64. */
-interface Reading {
-  /** For the vectors of an entry from the second-level cache, about 20 bytes a cycle. */
-  readonly far: number;
-  /** For an entry, where it lies in more pages than the processor has translations at hand for. */
-  readonly translation: number;
-  /** For what a pass reads first. */
-  readonly first: number;
-}
-
-function scatteredReading(p: SpmmProblem, { tile, channels }: SpmmChoice, target: Target): Reading {
-  const lines = linesOf(p, tile);
-  const resident = Math.min(1, (0.55 * target.l1Bytes) / (channels * lines * 64));
-  const pages = channels * Math.min(1, p.channelStride / 1024);
-  return {
-    far: (1 - resident) * ((tile.rows * (16 * tile.vectors + 48)) / 20),
-    translation: pages > 60 ? 1.5 * (1 - 60 / pages) : 0,
-    first: (channels * lines * 64) / 20,
-  };
-}
-
-function packedReading(p: SpmmProblem, { tile, channels }: SpmmChoice, target: Target): Reading {
-  const { rows, stride } = packedTile(p, tile) as PackedTile;
-  const resident = Math.min(1, (0.55 * target.l1Bytes) / (channels * stride * 4));
-  return { far: (1 - resident) * ((tile.rows * tile.vectors * 16) / 20), translation: 0, first: channels * (1.3 * (stride / 4) + 2 * rows.length) };
-}
-
 export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
   name: "f32-spmm",
   backend: "wasm",
   operands: (p) => ["x", "w", ...(p.bias ? ["bias"] : []), ...(p.residual ? ["residual"] : []), "scratch", "y"],
-  choices(p, target) {
-    const choices: SpmmChoice[] = [];
-    for (const filters of [1, 2] as const) {
-      if (filters > p.block) continue;
-      for (const vectors of filters === 1 ? [8, 7, 12, 6, 10, 14, 13, 4, 2, 1, 16, 20, 24] : [4, 5, 6, 7, 2, 1, 8, 10])
-        for (const group of [4, 1] as const) {
-          for (const tile of tileShapes(p.region, vectors)) {
-            if ((registersOf(tile, target) + 1) * filters + 1 > target.vectorRegisters) continue;
-            const { count } = tilesOf(p.region, tile);
-            const fitting = Math.max(1, Math.floor(target.l1Bytes / 64 / linesOf(p, tile)));
-            const evenly = (share: number) => Math.ceil(p.channels / Math.ceil(p.channels / Math.max(1, Math.floor(fitting * share))));
-            const split = count >= 8 ? "tiles" : "filters";
-            for (const channels of new Set([0.55, 0.35, 1].map(evenly))) choices.push({ tile, group, filters, channels, packed: false, split });
-            const whole = packedTile(p, tile);
-            // Threads that share out filters would each put together the same.
-            if (whole === undefined || split === "filters") continue;
-            const packs = (share: number) => Math.ceil(p.channels / Math.ceil((p.channels * whole.stride * 4) / (share * target.l1Bytes)));
-            for (const channels of new Set([0.75, 0.5].map(packs))) choices.push({ tile, group, filters, channels, packed: true, split });
-          }
-        }
-    }
-    return choices;
-  },
-  cost(p, choice, target) {
-    const { tile, group, filters } = choice;
-    const vectors = registersOf(tile, target);
-    const rows = p.m / filters;
-    const passes = passesOf(p, choice);
-    const entries = p.nonZeros / filters;
-    // Entry by entry the multiplications of one accumulator wait for each other; with all in the first-level cache, measured on x64.
-    const live = target.loadsFirst ? filters * vectors + vectors * (group === 4 ? 2 : 1) + filters : filters * (vectors + (group === 4 ? 2 : 1)) + 1;
-    const spills = Math.max(0, live - target.vectorRegisters + (target.loadsFirst ? 1 : 0)) * (target.loadsFirst ? 1.9 : 0.6);
-    const compute = Math.max(3.6, vectors * filters * (target.fma ? 0.52 : 0.56) + (group === 4 ? 0.1 : 0.4) + (filters === 2 ? 0.6 : 0)) + spills;
-    const reading = choice.packed ? packedReading(p, choice, target) : scatteredReading(p, choice, target);
-    const padding = group === 4 ? 1.5 * rows * passes : 0;
-    const sums = passes === 1 ? 0 : (passes - 1) * rows * filters * vectors * 1.6;
-    const perTile = (entries + padding) * (Math.max(compute, reading.far) + reading.translation + 0.4) + passes * (rows * (filters * vectors * 1.2 + 18) + reading.first) + sums;
-    return tilesOf(p.region, tile).count * perTile;
-  },
+  choices: spmmChoices,
+  cost: spmmCost,
   digest: (p) => ({ ...p, nonZeros: roundedCount(p.nonZeros) }),
   sharesLoads: (_, choice) => choice.filters > 1,
   items: (p, choice) => (choice.split === "tiles" ? Math.ceil(tilesOf(p.region, choice.tile).count / tilesOfItem(p, choice)) : p.m / choice.filters),
@@ -226,61 +146,40 @@ function emitPass(context: EmitContext, p: SpmmProblem, choice: SpmmChoice, walk
   const y = finishes ? fn.let(i32.add(operand("y"), planes)) : undefined;
   const residual = finishes && p.residual ? fn.let(i32.add(operand("residual"), planes)) : undefined;
   const sum = sums && fn.let(i32.add(sums, i32.mul(filter, i32.const(16 * vectors))));
-  const entry = fn.let(i32.add(stream, i32.load(head)));
   const stop = fn.local("i32");
   const acc = Array.from({ length: filters }, () => fn.locals("v128", vectors));
-  const inOffsets = vectorOffsets(tile, walk.packed === undefined ? p.region.inPitch : (packedTile(p, tile)?.width ?? 0));
+  const inPitch = walk.packed === undefined ? p.region.inPitch : (packedTile(p, tile)?.width ?? 0);
   const places = vectorOffsets(tile, p.region.outPitch);
   const outOffsets = acc.map((_, f) => places.map((o) => f * p.outStride * 4 + o));
   const advance = (local: Local<"i32"> | undefined, bytes: number) => {
     if (local !== undefined) fn.set(local, i32.add(local, i32.const(bytes)));
   };
+  const groups = walkEntries(context, { ...choice, inPitch, x, first: i32.add(stream, i32.load(head)), acc });
+  const placeOf = (f: number, i: number): number => (outOffsets[f] as number[])[i] as number;
+  const all = acc.flatMap((part, f) => part.map((a, i) => ({ a, f, i })));
   fn.for(row, walk.lastRow, 1, () => {
-    acc.forEach((part, f) => {
-      const b = bias === undefined ? undefined : fn.let(v128.load32Splat(bias, 4 * f));
-      part.forEach((a, i) => fn.set(a, sum !== undefined ? v128.load(sum, 16 * (f * vectors + i)) : (b ?? f32x4.const(0))));
-    });
+    const biases = acc.map((_, f) => (bias === undefined ? undefined : fn.let(v128.load32Splat(bias, 4 * f))));
+    for (const { a, f, i } of all) {
+      const start = sum === undefined ? biases[f] : v128.load(sum, 16 * (f * vectors + i));
+      const added = residual && v128.load(residual, placeOf(f, i));
+      fn.set(a, start === undefined || added === undefined ? (start ?? added ?? f32x4.const(0)) : f32x4.add(start, added));
+    }
     fn.set(stop, i32.add(stream, i32.load(head, 4)));
-    fn.while(i32.ltU(entry, stop), () => emitEntries(context, choice, entry, x, inOffsets, acc));
-    if (residual !== undefined) acc.forEach((part, f) => part.forEach((a, i) => fn.set(a, f32x4.add(a, v128.load(residual, (outOffsets[f] as number[])[i] as number)))));
-    if (y !== undefined) {
-      emitActivation(fn, target, p.activation, acc.flat());
-      acc.forEach((part, f) => part.forEach((a, i) => fn.store(y, a, (outOffsets[f] as number[])[i] as number)));
-    } else if (sum !== undefined) acc.forEach((part, f) => part.forEach((a, i) => fn.store(sum, a, 16 * (f * vectors + i))));
+    fn.while(i32.ltU(groups.entry, stop), groups.emit);
+    const activate = activator(fn, target, y === undefined ? noActivation : p.activation);
+    // Cores that issue in order would wait between an activation and its store.
+    const distance = target.inOrder ? Math.min(2, all.length) : all.length;
+    for (const { a } of all.slice(0, distance)) activate(a);
+    all.forEach(({ a, f, i }, k) => {
+      if (y !== undefined) fn.store(y, a, placeOf(f, i));
+      else if (sum !== undefined) fn.store(sum, a, 16 * (f * vectors + i));
+      const later = all[k + distance];
+      if (later !== undefined) activate(later.a);
+    });
     advance(bias, 4 * filters);
     advance(residual, p.outStride * 4 * filters);
     advance(y, p.outStride * 4 * filters);
     advance(sum, 16 * vectors * filters);
     advance(head, 4);
   });
-}
-
-/** acc[f] += weight[f] · x[offset …] for a group of entries. */
-function emitEntries(
-  { fn, target }: EmitContext,
-  { group, filters }: SpmmChoice,
-  entry: Local<"i32">,
-  x: Local<"i32">,
-  inOffsets: readonly number[],
-  acc: readonly (readonly Local<"v128">[])[],
-): void {
-  const address = fn.local("i32");
-  const weights = acc.map(() => fn.local("v128"));
-  const fours = group === 4 ? acc.map((_, f) => fn.let(v128.load(entry, 16 * (f + 1)))) : undefined;
-  for (let g = 0; g < group; g++) {
-    fn.set(address, i32.add(x, i32.load(entry, 4 * g)));
-    weights.forEach((w, f) => {
-      const four = fours?.[f];
-      fn.set(w, four === undefined ? v128.load32Splat(entry, 4 * (f + 1)) : v128.shuffle(four, four, [g, g, g, g]));
-    });
-    inOffsets.forEach((offset, i) => {
-      const loaded = v128.load(address, offset);
-      const vector = acc.length === 1 ? loaded : fn.let(loaded);
-      acc.forEach((part, f) => {
-        const a = part[i] as Local<"v128">;
-        fn.set(a, madd(target, weights[f] as Local<"v128">, vector, a));
-      });
-    });
-  }
-  fn.set(entry, i32.add(entry, i32.const(4 * (1 + filters) * group)));
 }

@@ -1,0 +1,164 @@
+import type { Target } from "../../codegen/target.ts";
+import { type Region, registersOf, type Tile, tilesOf } from "../region.ts";
+import { tileShapes } from "./f32-gemm.ts";
+import type { SpmmChoice, SpmmProblem } from "./f32-spmm.ts";
+import { type PackedTile, packedTile } from "./spmm-packing.ts";
+
+export const passesOf = (p: SpmmProblem, choice: Pick<SpmmChoice, "channels">): number => Math.ceil(p.channels / choice.channels);
+
+/** Cache lines of 64 bytes that a tile reads of one channel. */
+function linesOf(p: SpmmProblem, tile: Tile): number {
+  const spans: { from: number; to: number }[] = [];
+  for (let row = 0; row < tile.rows; row++) for (const tap of p.taps) spans.push({ from: tap + row * p.region.inPitch, to: tap + row * p.region.inPitch + 4 * tile.vectors });
+  spans.sort((a, b) => a.from - b.from);
+  let lines = 0;
+  let end = Number.NEGATIVE_INFINITY;
+  for (const { from, to } of spans) {
+    // Rows closer than a line share it.
+    if (from > end + 16) lines += (to - from - 1) / 16 + 1;
+    else if (to > end) lines += (to - end) / 16;
+    end = Math.max(end, to);
+  }
+  return lines;
+}
+
+const usualTiles = (region: Region, filters: 1 | 2): Tile[] =>
+  (filters === 1 ? [8, 7, 12, 6, 10, 14, 13, 4, 2, 1, 16, 20, 24] : [4, 5, 6, 7, 2, 1, 8, 10]).flatMap((vectors) => tileShapes(region, vectors));
+
+/** Vectors of the largest tile that leaves registers for what is loaded ahead. */
+const largestTile = (filters: 1 | 2, target: Target): number => Math.floor((target.vectorRegisters - 5) / filters);
+
+/**
+ * Tiles that waste little: of those that cover the region in equally many columns and rows the smallest, and of these the few with which all tiles
+ * together take the fewest steps, if an entry takes as long as four vectors and a row as long as one.
+ */
+function tilesThatFill(region: Region, largest: number): Tile[] {
+  const tiles: { readonly tile: Tile; readonly steps: number }[] = [];
+  const across = Math.floor(region.w / 4);
+  for (let vectors = Math.min(largest, across); vectors >= 1; vectors--)
+    for (let rows = Math.min(region.h, Math.floor(largest / vectors)); rows >= 1; rows--) {
+      const tile = { rows, vectors };
+      const { x, y, count } = tilesOf(region, tile);
+      const smallest = (vectors === 1 || Math.ceil(region.w / (4 * vectors - 4)) > x) && (rows === 1 || Math.ceil(region.h / (rows - 1)) > y);
+      if (smallest) tiles.push({ tile, steps: count * (rows * (vectors + 1) + 4) });
+    }
+  return tiles
+    .sort((a, b) => a.steps - b.steps)
+    .slice(0, 5)
+    .map(({ tile }) => tile);
+}
+
+type Passes = Pick<SpmmChoice, "channels" | "packed">;
+
+/** Lengths of passes, by how much of the first-level cache a pass may fill. */
+function passesFor(p: SpmmProblem, tile: Tile, target: Target, split: SpmmChoice["split"]): Passes[] {
+  const fitting = Math.max(1, Math.floor(target.l1Bytes / 64 / linesOf(p, tile)));
+  const evenly = (share: number) => Math.ceil(p.channels / Math.ceil(p.channels / Math.max(1, Math.floor(fitting * share))));
+  const lengths = new Set(target.inOrder ? [p.channels, evenly(0.8)] : [0.55, 0.35, 1].map(evenly));
+  const passes: Passes[] = [...lengths].map((channels) => ({ channels, packed: false }));
+  const whole = packedTile(p, tile);
+  // Threads that share out filters would each put together the same. Where each store is checked, putting together costs more than it brings.
+  if (whole === undefined || split === "filters" || target.inOrder) return passes;
+  const packs = (share: number) => Math.ceil(p.channels / Math.ceil((p.channels * whole.stride * 4) / (share * target.l1Bytes)));
+  for (const channels of new Set([0.75, 0.5].map(packs))) passes.push({ channels, packed: true });
+  return passes;
+}
+
+type Groups = Pick<SpmmChoice, "group" | "ahead">;
+
+const groupsNow: readonly Groups[] = [
+  { group: 4, ahead: 0 },
+  { group: 1, ahead: 0 },
+];
+
+/** Groups of vectors that are loaded ahead; pairs where rows are so short that filling up groups of four would cost more. */
+function groupsAhead(p: SpmmProblem, tile: Tile, filters: 1 | 2): Groups[] {
+  const vectors = tile.rows * tile.vectors;
+  const perRow = p.nonZeros / p.m;
+  const groups: Groups[] = [];
+  for (const group of perRow < 24 ? ([4, 2] as const) : ([4] as const))
+    for (const ahead of filters === 1 ? [2, 3, 4] : [1, 2, 3]) if (ahead <= vectors) groups.push({ group, ahead });
+  return groups.length > 0 ? groups : [{ group: 4, ahead: 0 }];
+}
+
+export function spmmChoices(p: SpmmProblem, target: Target): SpmmChoice[] {
+  const choices: SpmmChoice[] = [];
+  for (const filters of [1, 2] as const) {
+    if (filters > p.block) continue;
+    for (const tile of target.inOrder ? tilesThatFill(p.region, largestTile(filters, target)) : usualTiles(p.region, filters)) {
+      if ((registersOf(tile, target) + 1) * filters + 1 > target.vectorRegisters) continue;
+      const split = tilesOf(p.region, tile).count >= 8 ? "tiles" : "filters";
+      for (const passes of passesFor(p, tile, target, split))
+        for (const groups of target.inOrder ? groupsAhead(p, tile, filters) : groupsNow) choices.push({ tile, ...groups, filters, ...passes, split });
+    }
+  }
+  return choices;
+}
+
+/** Cycles that reading costs beside the multiplications, all measured on x64. */
+interface Reading {
+  /** For the vectors of an entry from the second-level cache, about 20 bytes a cycle. */
+  readonly far: number;
+  /** For an entry, where it lies in more pages than the processor has translations at hand for. */
+  readonly translation: number;
+  /** For what a pass reads first. */
+  readonly first: number;
+}
+
+function scatteredReading(p: SpmmProblem, { tile, channels }: SpmmChoice, target: Target): Reading {
+  const lines = linesOf(p, tile);
+  const resident = Math.min(1, (0.55 * target.l1Bytes) / (channels * lines * 64));
+  const pages = channels * Math.min(1, p.channelStride / 1024);
+  return {
+    far: (1 - resident) * ((tile.rows * (16 * tile.vectors + 48)) / 20),
+    translation: pages > 60 ? 1.5 * (1 - 60 / pages) : 0,
+    first: (channels * lines * 64) / 20,
+  };
+}
+
+function packedReading(p: SpmmProblem, { tile, channels }: SpmmChoice, target: Target): Reading {
+  const { rows, stride } = packedTile(p, tile) as PackedTile;
+  const resident = Math.min(1, (0.55 * target.l1Bytes) / (channels * stride * 4));
+  return { far: (1 - resident) * ((tile.rows * tile.vectors * 16) / 20), translation: 0, first: channels * (1.3 * (stride / 4) + 2 * rows.length) };
+}
+
+/**
+ * The geometric mean of the cycles that models of ARM's cores, in-order and out-of-order ones, give; fitted to counts of what V8 compiles, where each store takes
+ * four instructions. What does not fit the first-level cache takes half a cycle a line more, which is a guess: large cores load ahead by themselves.
+ */
+function costAhead(p: SpmmProblem, choice: SpmmChoice, target: Target): number {
+  const { tile, group, filters, ahead, channels } = choice;
+  const vectors = tile.rows * tile.vectors;
+  const rows = p.m / filters;
+  const passes = passesOf(p, choice);
+  const entries = p.nonZeros / filters + ((group - 1) / 2) * rows * passes;
+  const live = filters * vectors + ahead + 2 + (group === 2 ? 1 : filters) + (target.fma ? filters : 3 * filters);
+  const spills = Math.max(0, live - target.vectorRegisters + 1) * 1.2;
+  const lines = linesOf(p, tile);
+  const resident = Math.min(1, target.l1Bytes / (channels * lines * 64));
+  const rowStarts = tile.rows > 1 && (4 * p.region.inPitch) % target.foldedOffsetStep !== 0 ? 0.6 * (tile.rows - 1) : 0;
+  const waits = ahead === 0 ? 0.27 : ahead === 1 ? 0.1 : 0;
+  const perVector = (filters === 1 ? 0.573 : 0.98) + (target.fma ? 0 : 0.42 * filters) + waits;
+  const perEntry = 3.5 + (group === 2 ? 0.8 : group === 1 ? 3 : 0) + vectors * perVector + spills + rowStarts + (1 - resident) * lines * 0.5;
+  const perRow = 5 + filters * vectors * (2.7 + (p.residual ? 0.6 : 0));
+  return tilesOf(p.region, tile).count * (entries * perEntry + rows * (perRow + (passes - 1) * (5 + 3 * filters * vectors)));
+}
+
+/** Estimated cycles. */
+export function spmmCost(p: SpmmProblem, choice: SpmmChoice, target: Target): number {
+  if (target.inOrder) return costAhead(p, choice, target);
+  const { tile, group, filters } = choice;
+  const vectors = registersOf(tile, target);
+  const rows = p.m / filters;
+  const passes = passesOf(p, choice);
+  const entries = p.nonZeros / filters;
+  // Entry by entry the multiplications of one accumulator wait for each other; with all in the first-level cache, measured on x64.
+  const live = target.loadsFirst ? filters * vectors + vectors * (group === 4 ? 2 : 1) + filters : filters * (vectors + (group === 4 ? 2 : 1)) + 1;
+  const spills = Math.max(0, live - target.vectorRegisters + (target.loadsFirst ? 1 : 0)) * (target.loadsFirst ? 1.9 : 0.6);
+  const compute = Math.max(3.6, vectors * filters * (target.fma ? 0.52 : 0.56) + (group === 4 ? 0.1 : 0.4) + (filters === 2 ? 0.6 : 0)) + spills;
+  const reading = choice.packed ? packedReading(p, choice, target) : scatteredReading(p, choice, target);
+  const padding = group === 4 ? 1.5 * rows * passes : 0;
+  const sums = passes === 1 ? 0 : (passes - 1) * rows * filters * vectors * 1.6;
+  const perTile = (entries + padding) * (Math.max(compute, reading.far) + reading.translation + 0.4) + passes * (rows * (filters * vectors * 1.2 + 18) + reading.first) + sums;
+  return tilesOf(p.region, tile).count * perTile;
+}
