@@ -110,6 +110,7 @@ const samples = {
     ["splat", f32x4.splat(s)],
     ["const", f32x4.const(-0.5)],
     ["extract", f32x4.extract(u, 2)],
+    ["replace", f32x4.replace(u, 1, s)],
     ...pairs(f32x4, ["add", "sub", "mul", "div", "min", "max", "pmin", "pmax", "eq", "ne", "lt", "gt", "le", "ge"], u, v),
     ...singles(f32x4, ["abs", "neg", "sqrt", "ceil", "floor", "trunc", "nearest", "convertI32x4"], u),
     ["relaxedMadd", f32x4.relaxedMadd(u, v, w)],

@@ -195,6 +195,8 @@ export const f32x4 = {
   splat: un<"f32", "v128">("v128", simd(0x13)),
   const: (value: number): V128 => v128.const([value, value, value, value]),
   extract: (a: V128, lane: number): F32 => code("f32", a.bytes, simd(0x1f), lane),
+  /** a with the lane replaced. */
+  replace: (a: V128, lane: number, value: F32): V128 => code("v128", a.bytes, value.bytes, simd(0x20), lane),
   add: vv(0xe4),
   sub: vv(0xe5),
   mul: vv(0xe6),

@@ -82,6 +82,7 @@ run("simd", 0x0d, "i8x16.", "shuffle", 2, true, "lanes");
 run("simd", 0x0f, "", "i8x16.splat i16x8.splat i32x4.splat - f32x4.splat", 1);
 run("simd", 0x1b, "i32x4.", "extract_lane", 1, true, "lane");
 run("simd", 0x1f, "f32x4.", "extract_lane", 1, true, "lane");
+run("simd", 0x20, "f32x4.", "replace_lane", 2, true, "lane");
 run("simd", 0x37, "i32x4.", "eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u", 2);
 run("simd", 0x41, "f32x4.", "eq ne lt gt le ge", 2);
 run("simd", 0x4d, "v128.", "not", 1);
