@@ -1,4 +1,4 @@
-import type { Target } from "../../codegen/target.ts";
+import { foldsOffset, type Target } from "../../codegen/target.ts";
 import { type Region, registersOf, type Tile, tilesOf } from "../region.ts";
 import { tileShapes } from "./f32-gemm.ts";
 import type { SpmmChoice, SpmmProblem } from "./f32-spmm.ts";
@@ -136,7 +136,7 @@ function costAhead(p: SpmmProblem, choice: SpmmChoice, target: Target): number {
   const spills = Math.max(0, live - target.vectorRegisters + 1) * 1.2;
   const lines = linesOf(p, tile);
   const resident = Math.min(1, target.l1Bytes / (channels * lines * 64));
-  const rowStarts = tile.rows > 1 && (4 * p.region.inPitch) % target.foldedOffsetStep !== 0 ? 0.6 * (tile.rows - 1) : 0;
+  const rowStarts = tile.rows > 1 && !foldsOffset(target, 4 * p.region.inPitch + 256) ? 0.6 * (tile.rows - 1) : 0;
   const waits = ahead === 0 ? 0.27 : ahead === 1 ? 0.1 : 0;
   const perVector = (filters === 1 ? 0.573 : 0.98) + (target.fma ? 0 : 0.42 * filters) + waits;
   const perEntry = 3.5 + (group === 2 ? 0.8 : group === 1 ? 3 : 0) + vectors * perVector + spills + rowStarts + (1 - resident) * lines * 0.5;
