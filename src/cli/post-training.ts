@@ -19,7 +19,7 @@ export async function readPostTrainingPlan(options: Options): Promise<PostTraini
   const rate = options.number("rate", { min: 1 });
   const sparsity = options.number("sparsity", { min: 0, below: 1 });
   if (rate !== undefined && sparsity !== undefined) throw usage("--rate and --sparsity say the same thing", "--sparsity", "Give one of them.");
-  for (const name of ["epochs", "retrain-epochs", "steps"])
+  for (const name of ["retrain-epochs", "steps"])
     if (options.text(name) !== undefined) throw usage(`--${name} is for training`, `--${name}`, "Leave out either it or --post-training.");
   const bits = options.text("bits")?.split(",").map(Number);
   const { rate: _rate, sparsity: _sparsity, ...rest } = plan;
@@ -39,7 +39,9 @@ export async function readPostTrainingPlan(options: Options): Promise<PostTraini
     seed: options.number("seed", { integer: true, min: 0 }),
     bits,
   };
-  return { ...rest, ...target, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+  const epochs = options.number("epochs", { min: 0 });
+  const distill = epochs === undefined ? {} : { distill: { ...plan.distill, epochs } };
+  return { ...rest, ...target, ...distill, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
 }
 
 function oneOf<T extends string>(options: Options, name: string, values: readonly T[]): T | undefined {

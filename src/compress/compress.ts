@@ -1,7 +1,7 @@
 import type { Graph } from "../ir/graph.ts";
 import type { CheckpointStore } from "../train/checkpoint.ts";
 import { type Dataset, split } from "../train/data/dataset.ts";
-import { accuracyOf, predict, softTargets } from "../train/evaluate.ts";
+import { accuracyOf, logitsNet, predict, softTargets } from "../train/evaluate.ts";
 import type { TrainingObserver } from "../train/phase.ts";
 import { type Phase, type RunState, runPhases } from "../train/run.ts";
 import type { MakeStepper } from "../train/stepper.ts";
@@ -50,7 +50,8 @@ export async function compress(source: Graph, planOptions: PlanOptions, dataset:
     accuracyOf(await predict(withWeights(graph, weights), parts.heldOut, makeStepper, { batch: plan.batch, signal }), parts.heldOut);
 
   const before = await measure(weightsOf(graph));
-  const teacher = plan.distill === undefined ? undefined : softTargets(await predict(graph, parts.train, makeStepper, { batch: plan.batch, signal }), plan.distill.temperature);
+  const teacher =
+    plan.distill === undefined ? undefined : softTargets(await predict(logitsNet(graph), parts.train, makeStepper, { batch: plan.batch, signal }), plan.distill.temperature);
   const state = await runPhases<Findings>({
     graph,
     dataset: parts.train,

@@ -1,5 +1,5 @@
 import { CadnnError } from "../errors.ts";
-import type { Graph } from "../ir/graph.ts";
+import { type Graph, producers } from "../ir/graph.ts";
 import { elementCount } from "../ir/types.ts";
 import type { Dataset } from "./data/dataset.ts";
 import { rebatch } from "./rebatch.ts";
@@ -40,6 +40,19 @@ export async function predict(
     await stepper.dispose();
   }
   return { classes, logits };
+}
+
+/** The same net whose first output is what its closing Softmax takes; without one, the net itself. */
+export function logitsNet(graph: Graph): Graph {
+  const [output, ...others] = graph.outputs;
+  const producer = producers(graph);
+  let value = output?.value;
+  let logits = value;
+  for (let node = value && producer.get(value); node !== undefined && ["Softmax", "LogSoftmax", "Identity", "Reshape"].includes(node.op); node = value && producer.get(value)) {
+    value = node.inputs[0];
+    if (node.op.endsWith("Softmax")) logits = value;
+  }
+  return output === undefined || logits === undefined || logits === output.value ? graph : { ...graph, outputs: [{ name: output.name, value: logits }, ...others] };
 }
 
 /** Share of images, in percent, whose class is the most likely one. */

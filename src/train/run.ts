@@ -55,6 +55,8 @@ export interface RunOptions<Report> {
   readonly dataset: Dataset;
   readonly phases: readonly Phase<Report>[];
   readonly report: Report;
+  /** Zeros and ones of weights that are pruned from the start. */
+  readonly masks?: ReadonlyMap<string, Float32Array>;
   readonly batch: number;
   readonly seed: number;
   readonly makeStepper: MakeStepper;
@@ -77,7 +79,7 @@ interface Meta<Report> {
 /** Runs all phases, taking up a checkpoint where the store holds one. */
 export async function runPhases<Report>(options: RunOptions<Report>): Promise<RunState<Report>> {
   const { graph, dataset, phases, store, batch } = options;
-  const state: RunState<Report> = { weights: weightsOf(graph), masks: new Map(), report: options.report };
+  const state: RunState<Report> = { weights: weightsOf(graph), masks: new Map(options.masks), report: options.report };
   const identity = identityOf(options);
   const bytes = await store?.load();
   let start: { phase: number; step: number; arrays?: ReadonlyMap<string, Float32Array> } = { phase: 0, step: 0 };

@@ -98,7 +98,7 @@ describe("compress --post-training", () => {
   });
 
   test.each([
-    [["--data", ".", "--bits", "4", "--epochs", "3"], "--epochs"],
+    [["--data", ".", "--bits", "4", "--steps", "3"], "--steps"],
     [["--data", ".", "--bits", "4", "--levels", "odd"], "--levels"],
     [["--data", ".", "--bits", "0"], "bits"],
     [["--data", "."], "rate"],

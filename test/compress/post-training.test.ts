@@ -125,6 +125,38 @@ describe("post-training compression", () => {
     expect(resumed.report).toEqual(straight.report);
     await expect(compressPostTraining(dense, { ...options, bits: 3 }, images, { makeStepper, store })).rejects.toMatchObject({ code: "E_INVALID_OPTION", at: "checkpoint" });
   });
+
+  test("distillation afterwards comes nearer to the dense net, zeros stay, and an interrupted run resumes to the same bits", async () => {
+    const net = dense;
+    const options = { ...shared, sparsity: 0.7, distill: { epochs: 8, peak: 2e-3 } } as const;
+    const { graph, report } = await compressPostTraining(net, options, images, { makeStepper });
+    const plain = await compressPostTraining(net, { ...options, distill: { epochs: 0 } }, images, { makeStepper });
+    for (const [i, layer] of weightLayers(graph).entries()) {
+      const before = weightLayers(plain.graph)[i]?.value.data as Float32Array;
+      (layer.value.data as Float32Array).forEach((v, j) => expect(layer.first || v !== 0 || before[j] === 0).toBe(true));
+      expect(report.layers[i]?.kept).toBe(plain.report.layers[i]?.kept);
+    }
+    const [a, b, c] = [await predict(net, images, makeStepper), await predict(graph, images, makeStepper), await predict(plain.graph, images, makeStepper)];
+    const distance = (x: Float32Array) => x.reduce((sum, v, i) => sum + (v - (a.logits[i] as number)) ** 2, 0);
+    expect(distance(b.logits)).toBeLessThan(distance(c.logits));
+
+    let bytes: Uint8Array | undefined;
+    const store = {
+      save: async (saved: Uint8Array) => {
+        bytes = saved;
+      },
+      load: async () => bytes,
+    };
+    const controller = new AbortController();
+    const observer = ({ layer, done, total }: PostTrainingProgress) => {
+      if (layer === "distillation" && done > total - 0.5) controller.abort();
+    };
+    await expect(compressPostTraining(net, options, images, { makeStepper, store, observer, signal: controller.signal })).rejects.toMatchObject({ code: "E_INTERRUPTED" });
+    const seen = new Set<string>();
+    const resumed = await compressPostTraining(net, options, images, { makeStepper, store, observer: ({ layer }) => seen.add(layer) });
+    expect([...seen]).toEqual(["distillation"]);
+    expect(weightsOf(resumed.graph)).toEqual(weightsOf(graph));
+  });
 });
 
 describe("parts of nets", () => {
@@ -171,6 +203,7 @@ describe("plans", () => {
     [{ rate: 2, ridge: -1 }, "ridge"],
     [{ rate: 2, memoryMiB: 0 }, "memoryMiB"],
     [{ rate: 2, structure: "knitted" }, "structure"],
+    [{ bits: 4, distill: { epochs: 1 } }, "distill"],
   ] as [PostTrainingOptions, string][])("%j is none", (options, at) => {
     expect(() => makePostTrainingPlan(options)).toThrowError(expect.objectContaining({ code: "E_INVALID_OPTION", at }));
   });

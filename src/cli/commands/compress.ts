@@ -1,5 +1,5 @@
 import { rm, stat } from "node:fs/promises";
-import type { CompressOptions, PlanOptions } from "../../compress/index.ts";
+import type { CompressOptions, PlanOptions, PostTrainingOptions } from "../../compress/index.ts";
 import { levelKinds } from "../../compress/projections/levels.ts";
 import { structureForms } from "../../compress/projections/structure.ts";
 import { CadnnError } from "../../errors.ts";
@@ -38,7 +38,11 @@ export const command: Command = {
     method: { type: "string", description: "With --post-training: admm (default), or magnitude (greatest weights, nearest levels) to compare it with", valueHint: "METHOD" },
     report: { type: "string", description: "JSON file to write the report to", valueHint: "FILE.json" },
     scope: { type: "string", description: "Budget for the whole net (global, default) or the same for each layer (layer)", valueHint: "SCOPE" },
-    epochs: { type: "string", description: "Epochs of ADMM for each rate; default 4", valueHint: "N" },
+    epochs: {
+      type: "string",
+      description: "Epochs of ADMM for each rate; default 4. With --post-training: of distillation of the pruned net on the images; default 0",
+      valueHint: "N",
+    },
     "retrain-epochs": { type: "string", description: "Epochs of masked retraining for each rate; default 4", valueHint: "N" },
     steps: { type: "string", description: "Rates on the way, rising, separated by commas", valueHint: "LIST" },
     batch: { type: "string", description: "Images a step; default 64", valueHint: "N" },
@@ -73,7 +77,7 @@ export const command: Command = {
     context.interruptible();
     const shared = { makeStepper, validation, store, signal: context.signal };
     const { graph: compressed, ...result } = await (isPostTraining
-      ? fitToImages(graph, plan, await calibrationImages(graph, data, options, context), shared, context)
+      ? fitToImages(graph, plan as PostTrainingOptions, await calibrationImages(graph, data, options, context), shared, context)
       : train(graph, plan as PlanOptions, await readDataset(graph, await openImages(data, options.text("images")), options, context), shared, context)
     ).catch((error: unknown) => {
       throw withResumeHint(error, store.path);

@@ -6,7 +6,7 @@ import type { Quantization } from "../projections/projection.ts";
 import { selectorOf } from "../projections/selector.ts";
 import type { Structure } from "../projections/structure.ts";
 import { type Moments, momentsSize } from "./moments.ts";
-import { makeProblem, makeWorkspace, objectives, type Problem, workspaceSize } from "./problem.ts";
+import { makeProblem, makeWorkspace, objectives, type Problem, timesGram, workspaceSize } from "./problem.ts";
 import { pruneByAdmm, pruneByMagnitude } from "./prune.ts";
 import { quantizeByAdmm, quantizeToNearest } from "./quantize.ts";
 import { estimatedStatistics, type GroupOutcome } from "./statistics.ts";
@@ -75,7 +75,7 @@ export function compressLayer(algebra: LinearAlgebra, target: LinearLayer, momen
     levels = [];
     solutions = problems.map((problem, g) => {
       const { weights: start, mask } = solutions[g] as (typeof solutions)[number];
-      const options = { quantization, start, mask, iterations: Math.min(task.iterations, 40), common };
+      const options = { quantization, start, mask, iterations: Math.ceil(task.iterations / 2), common };
       const quantized = admm ? quantizeByAdmm(problem, options) : quantizeToNearest(problem, options);
       residual = Math.max(residual, quantized.residual);
       levels?.push(...quantized.levels);
@@ -121,16 +121,15 @@ function keptOf(values: Float64Array, mask: Uint8Array | undefined): number[] {
 }
 
 /** W G Wᵀ's diagonal, without the ridge on G's. */
-function variancesOf({ gram }: Problem, weights: Float64Array): Float64Array {
+function variancesOf(problem: Problem, weights: Float64Array): Float64Array {
+  const { gram } = problem;
   const k = gram.rows;
+  const product = timesGram(problem, weights);
   return Float64Array.from({ length: weights.length / k }, (_, r) => {
     let sum = 0;
     for (let i = 0; i < k; i++) {
       const w = weights[r * k + i] as number;
-      if (w === 0) continue;
-      let row = (1 - (gram.data[i * gram.stride + i] as number)) * w;
-      for (let j = 0, at = i * gram.stride; j < k; j++, at++) row += (gram.data[at] as number) * (weights[r * k + j] as number);
-      sum += w * row;
+      sum += w * ((product.data[r * product.stride + i] as number) + (1 - (gram.data[i * gram.stride + i] as number)) * w);
     }
     return sum;
   });

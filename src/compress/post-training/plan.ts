@@ -18,12 +18,18 @@ export interface PostTrainingPlan extends Pick<CompressionPlan, "rate" | "scope"
   readonly ridge: number;
   /** Whether biases, and BatchNorm's statistics, are estimated anew. */
   readonly statistics: boolean;
+  /** Afterwards, training on the images with the dense net's answers for labels; for pruned nets that are not quantized. */
+  readonly distill: { readonly epochs: number; readonly peak: number };
   /** For activations that are kept from layer to layer, so that they are not computed from the images each time. */
   readonly memoryMiB: number;
 }
 
 /** What a caller gives. `sparsity` is another way to say `rate`; without either nothing is pruned. */
-export type PostTrainingOptions = Partial<Omit<PostTrainingPlan, "bits">> & { readonly sparsity?: number; readonly bits?: number | readonly number[] };
+export type PostTrainingOptions = Partial<Omit<PostTrainingPlan, "bits" | "distill">> & {
+  readonly distill?: Partial<PostTrainingPlan["distill"]>;
+  readonly sparsity?: number;
+  readonly bits?: number | readonly number[];
+};
 
 /** Fills in the defaults. @throws `E_INVALID_OPTION` */
 export function makePostTrainingPlan(options: PostTrainingOptions): PostTrainingPlan {
@@ -46,6 +52,7 @@ export function makePostTrainingPlan(options: PostTrainingOptions): PostTraining
     statistics: true,
     memoryMiB: 1024,
     ...rest,
+    distill: { epochs: 0, peak: 1e-3, ...rest.distill },
     ...{ rate, scope, score, structure, layers, pruneAll, batch, seed },
     ...(list === undefined ? {} : { bits: list }),
   };
@@ -58,6 +65,8 @@ export function makePostTrainingPlan(options: PostTrainingOptions): PostTraining
   check(Number.isInteger(plan.iterations) && plan.iterations > 0, "iterations", "Give a positive whole number.");
   check(Number.isInteger(plan.samples) && plan.samples > 0, "samples", "Give a positive whole number.");
   check(plan.ridge >= 0, "ridge", "Give a number from 0 on.");
+  check(plan.distill.epochs >= 0 && plan.distill.peak > 0, "distill", "Give epochs from 0 on, and a positive learning rate.");
+  check(list === undefined || plan.distill.epochs === 0, "distill", "Weights on levels cannot be trained on; give either bits or epochs.");
   check(plan.memoryMiB > 0, "memoryMiB", "Give a positive number.");
   return plan;
 }

@@ -1,7 +1,6 @@
-import { checksum } from "../../artifact/checksum.ts";
 import { CadnnError } from "../../errors.ts";
 import type { Graph } from "../../ir/graph.ts";
-import { type CheckpointStore, decodeCheckpoint, encodeCheckpoint } from "../../train/checkpoint.ts";
+import type { CheckpointStore } from "../../train/checkpoint.ts";
 import { rebatch } from "../../train/rebatch.ts";
 import type { MakeStepper } from "../../train/stepper.ts";
 import { prepareNet, weightsOf, withWeights } from "../../train/weights.ts";
@@ -10,9 +9,11 @@ import { makeBudget, structureOf } from "../plan.ts";
 import type { LayerReport } from "../report.ts";
 import { layerReports } from "../report.ts";
 import { Activations, type CalibrationImages, imageBatches } from "./activations.ts";
+import { distill } from "./distill.ts";
 import { compressLayer, isCentred, type LayerTask, layerSize } from "./layer.ts";
 import { collectMoments } from "./moments.ts";
 import { bitsOf, makePostTrainingPlan, type PostTrainingOptions, type PostTrainingPlan } from "./plan.ts";
+import { openRun, type Run } from "./state.ts";
 import { type LinearLayer, linearLayers } from "./targets.ts";
 
 export interface PostTrainingContext {
@@ -49,12 +50,6 @@ export interface PostTrainingReport {
   readonly left: readonly { readonly name: string; readonly reason: string }[];
 }
 
-interface Found {
-  readonly residual: number;
-  readonly error: number;
-  readonly bits?: number;
-}
-
 /** Layers with more inputs take more memory for their moments than is bearable: 8,192 inputs 1.5 GiB. */
 const maxInputs = 8192;
 
@@ -77,18 +72,29 @@ export async function compressPostTraining(
   const prepared = prepareNet(source);
   const net = rebatch(prepared, plan.batch);
   const { tasks, left } = tasksOf(net, plan);
-  const { weights, found } = await fitLayers(net, tasks, plan, images, context);
+  const run = await openRun(net, plan, images, context.store);
+  const total = tasks.length + (plan.distill.epochs > 0 ? 1 : 0);
+  await fitLayers(net, tasks, plan, images, run, total, context);
+  const { found } = run;
+  const masked = tasks.filter(({ task }) => task.pruning !== undefined).map(({ target }) => target.layer.name);
+  const weights =
+    plan.distill.epochs === 0
+      ? run.weights
+      : await distill(prepared, run.weights, plan, images, {
+          ...{ makeStepper: context.makeStepper, signal: context.signal, masked },
+          store: run.distillation,
+          observer: ({ step, steps }) => context.observer?.({ layer: "distillation", done: tasks.length + step / steps, total }),
+        });
 
-  const pruned = new Set(tasks.filter(({ task }) => task.pruning !== undefined).map(({ target }) => target.layer.name));
-  const graph = withWeights(prepared, weights, pruned);
+  const graph = withWeights(prepared, weights, new Set(masked));
   const residuals = Object.fromEntries([...found].map(([name, { residual }]) => [name, residual]));
   const layers = layerReports(graph, residuals).map((report): PostTrainingLayerReport => {
     const { bits, error } = found.get(report.name) ?? {};
     return { ...report, ...(bits === undefined ? {} : { bits }), ...(error === undefined ? {} : { error }) };
   });
-  const total = layers.reduce((sum, l) => sum + l.weights, 0);
+  const all = layers.reduce((sum, l) => sum + l.weights, 0);
   const kept = layers.reduce((sum, l) => sum + l.kept, 0);
-  return { graph, report: { layers, weights: total, kept, rate: total / Math.max(1, kept), images: images.count, left } };
+  return { graph, report: { layers, weights: all, kept, rate: all / Math.max(1, kept), images: images.count, left } };
 }
 
 interface Task {
@@ -123,30 +129,16 @@ function tasksOf(net: Graph, plan: PostTrainingPlan): { readonly tasks: Task[]; 
   return { tasks: tasks.sort((a, b) => a.target.index - b.target.index), left };
 }
 
-interface Meta {
-  readonly identity: number;
-  readonly layers: number;
-  readonly found: readonly (readonly [string, Found])[];
-}
-
-async function fitLayers(net: Graph, tasks: readonly Task[], plan: PostTrainingPlan, images: CalibrationImages, { makeStepper, observer, signal, store }: PostTrainingContext) {
-  const weights = new Map<string, Float32Array>();
-  const found = new Map<string, Found>();
-  const identity = identityOf(net, plan, images);
-  const bytes = await store?.load();
-  let finished = 0;
-  if (bytes !== undefined) {
-    const { meta, arrays } = decodeCheckpoint<Meta>(bytes);
-    if (meta.identity !== identity)
-      throw new CadnnError("E_INVALID_OPTION", "the checkpoint belongs to another net, images or plan", {
-        at: "checkpoint",
-        hint: "Delete it, or go back to the options it was written with.",
-      });
-    finished = meta.layers;
-    for (const [name, data] of arrays) weights.set(name, data);
-    for (const [name, value] of meta.found) found.set(name, value);
-  }
-  const save = () => store?.save(encodeCheckpoint({ meta: { identity, layers: finished, found: [...found] } satisfies Meta, arrays: weights }));
+async function fitLayers(
+  net: Graph,
+  tasks: readonly Task[],
+  plan: PostTrainingPlan,
+  images: CalibrationImages,
+  run: Run,
+  total: number,
+  { makeStepper, observer, signal }: PostTrainingContext,
+): Promise<void> {
+  if (run.finished === tasks.length) return;
   const batches = imageBatches(net, images, plan.batch);
   const shared = { makeStepper, room: (plan.memoryMiB * 2 ** 20) / 2 };
   const dense = new Activations(batches, shared);
@@ -155,39 +147,31 @@ async function fitLayers(net: Graph, tasks: readonly Task[], plan: PostTrainingP
   for (const [number, { target, task }] of tasks.entries()) {
     const { layer, index, input, output } = target;
     // Layers that a checkpoint holds are run once more but not fitted, so that the activations of later ones come about in the same way.
-    const isDone = number < finished;
+    const isDone = number < run.finished;
     if (!isDone) algebra.reset(layerSize(target));
     const samples = Math.max(plan.samples, 32 * layer.matrix.inputs * layer.matrix.taps);
     const collector = isDone ? undefined : collectMoments(algebra, target, { batch: plan.batch, images: images.count, samples, seed: plan.seed });
-    const inputs = compressed.run(withWeights(net, weights), index, input, signal);
+    const inputs = compressed.run(withWeights(net, run.weights), index, input, signal);
     try {
       let batch = 0;
       for await (const y of dense.run(net, index, output, signal)) {
         const x = (await inputs.next()).value as Float32Array;
         collector?.add(x, y, Math.min(plan.batch, images.count - batch * plan.batch));
         batch++;
-        observer?.({ layer: layer.name, done: number + batch / (batches.length + 1), total: tasks.length });
+        observer?.({ layer: layer.name, done: number + batch / (batches.length + 1), total });
       }
       await inputs.next();
     } catch (error) {
       await inputs.return(undefined);
-      if (error instanceof CadnnError && error.code === "E_INTERRUPTED") await save();
+      if (error instanceof CadnnError && error.code === "E_INTERRUPTED") await run.save();
       throw error;
     }
     if (collector === undefined) continue;
     const outcome = compressLayer(algebra, target, collector.finish(isCentred(target)), task);
-    for (const [name, data] of outcome.weights) weights.set(name, data);
-    found.set(layer.name, { residual: outcome.residual, error: outcome.error, ...(task.quantization === undefined ? {} : { bits: task.quantization.bits }) });
-    finished = number + 1;
-    await save();
-    observer?.({ layer: layer.name, done: finished, total: tasks.length });
+    for (const [name, data] of outcome.weights) run.weights.set(name, data);
+    run.found.set(layer.name, { residual: outcome.residual, error: outcome.error, ...(task.quantization === undefined ? {} : { bits: task.quantization.bits }) });
+    run.finished = number + 1;
+    await run.save();
+    observer?.({ layer: layer.name, done: run.finished, total });
   }
-  return { weights, found };
-}
-
-function identityOf(net: Graph, plan: PostTrainingPlan, images: CalibrationImages): number {
-  const sums = [...weightsOf(net)].map(([name, data]) => [name, checksum(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))]);
-  const first = new Float32Array(images.inputShape.reduce((a, b) => a * b, 1));
-  images.batch([0], first, new Int32Array(1));
-  return checksum(new TextEncoder().encode(JSON.stringify({ sums, plan, count: images.count, first: checksum(new Uint8Array(first.buffer)) })));
 }

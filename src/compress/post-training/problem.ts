@@ -25,14 +25,15 @@ export interface Workspace {
   readonly algebra: LinearAlgebra;
   readonly factor: Matrix;
   readonly upper: Matrix;
-  /** [M, K] */
+  /** [M, K], as is `product`. */
   readonly right: Matrix;
+  readonly product: Matrix;
 }
 
-export const workspaceSize = (m: number, k: number): number => 2 * matrixSize(k, k) + matrixSize(m, k);
+export const workspaceSize = (m: number, k: number): number => 2 * matrixSize(k, k) + 2 * matrixSize(m, k);
 
 export function makeWorkspace(algebra: LinearAlgebra, m: number, k: number): Workspace {
-  return { algebra, factor: algebra.matrix(k, k), upper: algebra.matrix(k, k), right: algebra.matrix(m, k) };
+  return { algebra, factor: algebra.matrix(k, k), upper: algebra.matrix(k, k), right: algebra.matrix(m, k), product: algebra.matrix(m, k) };
 }
 
 /**
@@ -81,18 +82,24 @@ export function proximalStep({ cross, work }: Problem, rho: number, a: Float64Ar
   for (let r = 0; r < m; r++) out.set(right.data.subarray(r * right.stride, r * right.stride + k), r * k);
 }
 
+/** W G, valid until the next call of this or `proximalStep`. */
+export function timesGram({ gram, work }: Problem, weights: Float64Array): Matrix {
+  const { algebra, right, product } = work;
+  const k = gram.rows;
+  for (let r = 0; r < right.rows; r++) right.data.set(weights.subarray(r * k, (r + 1) * k), r * right.stride);
+  product.data.fill(0);
+  algebra.addProduct(right, gram, product, gram.stride);
+  return product;
+}
+
 /** For each row w: w G wᵀ − 2 w tᵀ. */
-export function objectives({ gram, cross }: Problem, weights: Float64Array): Float64Array {
-  const [m, k] = [cross.rows, cross.columns];
-  return Float64Array.from({ length: m }, (_, r) => {
+export function objectives(problem: Problem, weights: Float64Array): Float64Array {
+  const { cross } = problem;
+  const k = cross.columns;
+  const product = timesGram(problem, weights);
+  return Float64Array.from({ length: cross.rows }, (_, r) => {
     let sum = 0;
-    for (let i = 0; i < k; i++) {
-      const w = weights[r * k + i] as number;
-      if (w === 0) continue;
-      let g = -2 * (cross.data[r * cross.stride + i] as number);
-      for (let j = 0, at = i * gram.stride; j < k; j++, at++) g += (gram.data[at] as number) * (weights[r * k + j] as number);
-      sum += w * g;
-    }
+    for (let i = 0; i < k; i++) sum += (weights[r * k + i] as number) * ((product.data[r * product.stride + i] as number) - 2 * (cross.data[r * cross.stride + i] as number));
     return sum;
   });
 }

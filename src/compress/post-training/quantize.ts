@@ -1,6 +1,6 @@
-import { type FittedLevels, fitLevels, levelsOf, nearestMultiple } from "../projections/levels.ts";
+import { type FittedLevels, fitLevels, type Grid, gridsOf, type LevelFamily, levelsOf, nearestMultiple } from "../projections/levels.ts";
 import type { Quantization } from "../projections/projection.ts";
-import { factorizeWith, objectives, type Problem, proximalStep } from "./problem.ts";
+import { factorizeWith, objectives, type Problem, proximalStep, timesGram } from "./problem.ts";
 
 export interface QuantizeOptions {
   readonly quantization: Quantization;
@@ -60,7 +60,8 @@ export function quantizeByAdmm(problem: Problem, options: QuantizeOptions): Quan
     if (t < iterations) factorizeWith(problem, rho);
   }
   const refits = options.common === undefined && options.quantization.kind !== "power-of-two" ? 3 : 0;
-  for (let r = 0; r < rows; r++) descend(problem, best, r, fitted, mask, refits);
+  const product = timesGram(problem, best);
+  for (let r = 0; r < rows; r++) descend(problem, best, product.data.subarray(r * product.stride, r * product.stride + k), r, fitted, mask, refits);
   let [difference, norm] = [0, 0];
   for (let i = 0; i < start.length; i++) {
     difference += ((start[i] as number) - (best[i] as number)) ** 2;
@@ -82,8 +83,19 @@ function fitRows({ scale, shape }: Problem, { start, mask, quantization, common 
     if (common !== undefined) return common;
     const kept = [...scale.keys()].filter((i) => mask === undefined || mask[r * k + i] === 1);
     const values = Float64Array.from(kept, (i) => (start[r * k + i] as number) / (scale[i] as number));
-    return fitLevels(values, quantization, { importance: weighted ? Float64Array.from(kept, (i) => (scale[i] as number) ** 2) : undefined });
+    return fitLevels(values, quantization, {
+      grids: likelyGrids(values, quantization),
+      importance: weighted ? Float64Array.from(kept, (i) => (scale[i] as number) ** 2) : undefined,
+    });
   });
+}
+
+/** Of affine levels those whose zero point is near where the greatest and the least value want it: what follows moves the rest of the way. */
+function likelyGrids(values: Float64Array, family: LevelFamily): Grid[] | undefined {
+  if (family.kind !== "affine") return undefined;
+  const [least, greatest] = values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [0, 0]);
+  const wanted = greatest > least ? ((2 ** family.bits - 1) * -least) / (greatest - least) : 0;
+  return gridsOf(family).filter((_, z) => Math.abs(z - wanted) <= 1.5);
 }
 
 function rounded(values: Float64Array, { scale }: Problem, fitted: readonly FittedLevels[], mask: Uint8Array | undefined): Float64Array {
@@ -99,19 +111,22 @@ function rounded(values: Float64Array, { scale }: Problem, fitted: readonly Fitt
 const maxSweeps = 12;
 
 /** Coordinate descent on row `r` of the weights, in place, between least-squares fits of its scale. */
-function descend({ gram, cross, scale }: Problem, weights: Float64Array, r: number, fitted: FittedLevels[], mask: Uint8Array | undefined, refits: number): void {
+function descend(
+  { gram, cross, scale }: Problem,
+  weights: Float64Array,
+  timesG: Float64Array,
+  r: number,
+  fitted: FittedLevels[],
+  mask: Uint8Array | undefined,
+  refits: number,
+): void {
   const k = scale.length;
   const w = weights.subarray(r * k, (r + 1) * k);
   const { grid } = fitted[r] as FittedLevels;
   let q = (fitted[r] as FittedLevels).scale;
   const multiples = w.map((v, i) => Math.round(v / (q * (scale[i] as number))));
   /** g = t − w G */
-  const gradient = new Float64Array(k);
-  for (let i = 0; i < k; i++) {
-    let sum = cross.data[r * cross.stride + i] as number;
-    for (let j = 0, at = i * gram.stride; j < k; j++, at++) sum -= (gram.data[at] as number) * (w[j] as number);
-    gradient[i] = sum;
-  }
+  const gradient = timesG.map((v, i) => (cross.data[r * cross.stride + i] as number) - v);
   for (let refit = 0; ; refit++) {
     for (let sweep = 0, moved = true; moved && sweep < maxSweeps; sweep++) {
       moved = false;

@@ -36,6 +36,8 @@ export interface FitOptions {
   readonly importance?: ArrayLike<number> | undefined;
   /** Values may also become 0, which is then not counted as a level. */
   readonly allowZero?: boolean | undefined;
+  /** Grids to choose from; all of the family unless given. */
+  readonly grids?: readonly Grid[] | undefined;
 }
 
 /** @throws `E_INVALID_OPTION` */
@@ -75,7 +77,7 @@ export function gridsOf({ kind, bits }: LevelFamily, allowZero = false): Grid[] 
  */
 export function fitLevels(values: ArrayLike<number>, family: LevelFamily, options: FitOptions = {}): FittedLevels {
   let best: FittedLevels | undefined;
-  for (const grid of gridsOf(family, options.allowZero)) {
+  for (const grid of options.grids ?? gridsOf(family, options.allowZero)) {
     const fitted = family.kind === "power-of-two" ? fitPowerOfTwo(values, grid, options.importance) : fitScale(values, grid, options.importance);
     if (best === undefined || fitted.error < best.error) best = fitted;
   }
