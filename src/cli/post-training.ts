@@ -21,7 +21,6 @@ export async function readPostTrainingPlan(options: Options): Promise<PostTraini
   if (rate !== undefined && sparsity !== undefined) throw usage("--rate and --sparsity say the same thing", "--sparsity", "Give one of them.");
   for (const name of ["retrain-epochs", "steps"])
     if (options.text(name) !== undefined) throw usage(`--${name} is for training`, `--${name}`, "Leave out either it or --post-training.");
-  const bits = options.text("bits")?.split(",").map(Number);
   const { rate: _rate, sparsity: _sparsity, ...rest } = plan;
   const target =
     rate !== undefined
@@ -32,16 +31,22 @@ export async function readPostTrainingPlan(options: Options): Promise<PostTraini
   const given = {
     structure: options.text("structure"),
     scope: oneOf(options, "scope", ["layer", "global"] as const),
-    levels: oneOf<LevelKind>(options, "levels", levelKinds),
-    per: oneOf(options, "per", ["channel", "tensor"] as const),
     method: oneOf(options, "method", ["admm", "magnitude"] as const),
     batch: options.number("batch", { integer: true, min: 1 }),
     seed: options.number("seed", { integer: true, min: 0 }),
-    bits,
+    ...readLevels(options),
   };
   const epochs = options.number("epochs", { min: 0 });
   const distill = epochs === undefined ? {} : { distill: { ...plan.distill, epochs } };
   return { ...rest, ...target, ...distill, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+}
+
+/** What the options say about levels. */
+export function readLevels(options: Options): { readonly bits?: readonly number[]; readonly levels?: LevelKind; readonly per?: "channel" | "tensor" } {
+  const bits = options.text("bits")?.split(",").map(Number);
+  const levels = oneOf<LevelKind>(options, "levels", levelKinds);
+  const per = oneOf(options, "per", ["channel", "tensor"] as const);
+  return { ...(bits && { bits }), ...(levels && { levels }), ...(per && { per }) };
 }
 
 function oneOf<T extends string>(options: Options, name: string, values: readonly T[]): T | undefined {

@@ -8,9 +8,10 @@ import type { MakeStepper } from "../train/stepper.ts";
 import { prepareNet, weightsOf, withWeights } from "../train/weights.ts";
 import { createAdmm } from "./admm.ts";
 import { fromMatrix, toMatrix } from "./layers.ts";
-import { type CompressionPlan, makeBudget, makePlan, type PlanOptions, structureOf } from "./plan.ts";
+import { bitsAt, type CompressionPlan, makeBudget, makePlan, type PlanOptions, structureOf } from "./plan.ts";
 import { selectorOf } from "./projections/selector.ts";
 import { applyMask } from "./projections/unstructured.ts";
+import { type QuantizeFindings, quantizePhases } from "./quantize.ts";
 import { type CompressionReport, layerReports } from "./report.ts";
 
 export interface CompressOptions {
@@ -26,9 +27,8 @@ export interface CompressOptions {
 }
 
 /** What the phases find out, as it is kept in checkpoints. */
-interface Findings {
+interface Findings extends QuantizeFindings {
   readonly pruned: { readonly rate: number; readonly accuracy: number }[];
-  readonly residuals: Record<string, number>;
 }
 
 /**
@@ -55,7 +55,7 @@ export async function compress(source: Graph, planOptions: PlanOptions, dataset:
   const state = await runPhases<Findings>({
     graph,
     dataset: parts.train,
-    phases: rates.flatMap((rate) => roundOf(graph, plan, rate, measure)),
+    phases: phasesOf(graph, plan, measure),
     report: { pruned: [], residuals: {} },
     batch: plan.batch,
     seed: plan.seed,
@@ -67,19 +67,42 @@ export async function compress(source: Graph, planOptions: PlanOptions, dataset:
     ...(options.saveEverySeconds === undefined ? {} : { saveEverySeconds: options.saveEverySeconds }),
     identity: plan,
   });
-  const compressed = withWeights(graph, state.weights, new Set(state.masks.keys()));
-  const layers = layerReports(compressed, state.report.residuals);
+  const prunedNames = new Set(isPruning(plan) ? makeBudget(graph, plan).pruned.map((l) => l.name) : []);
+  const compressed = withWeights(graph, state.weights, prunedNames);
+  const { quantized } = state.report;
+  const layers = layerReports(compressed, state.report.residuals).map((layer, i) => (plan.quantize === undefined ? layer : { ...layer, bits: bitsAt(plan.quantize.bits, i) }));
   const weights = layers.reduce((sum, l) => sum + l.weights, 0);
   const kept = layers.reduce((sum, l) => sum + l.kept, 0);
   const after = await measure(state.weights);
   return {
     graph: compressed,
-    report: { layers, weights, kept, rate: weights / Math.max(1, kept), accuracy: { before, pruned: state.report.pruned, after }, validationImages: parts.heldOut.count },
+    report: {
+      layers,
+      weights,
+      kept,
+      rate: weights / Math.max(1, kept),
+      accuracy: { before, pruned: state.report.pruned, ...(quantized === undefined ? {} : { quantized: quantized.accuracy }), after },
+      validationImages: parts.heldOut.count,
+    },
   };
 }
 
+type Measure = (weights: ReadonlyMap<string, Float32Array>) => Promise<number>;
+
+const isPruning = (plan: CompressionPlan): boolean => plan.rate > 1 || plan.structure !== "unstructured" || Object.keys(plan.layers).length > 0 || plan.quantize === undefined;
+
+function phasesOf(graph: Graph, plan: CompressionPlan, measure: Measure): Phase<Findings>[] {
+  const rounds = isPruning(plan) ? [...plan.steps, plan.rate].flatMap((rate) => roundOf(graph, plan, rate, measure)) : [];
+  if (plan.quantize === undefined) return rounds;
+  const pruned = new Set(isPruning(plan) ? makeBudget(graph, plan).pruned.map((l) => l.name) : []);
+  const phases = quantizePhases(graph, plan.quantize, sharedOf(plan), (name) => pruned.has(name), measure);
+  return [...rounds, ...(phases as Phase<Findings>[])];
+}
+
+const sharedOf = ({ optimizer, distill }: CompressionPlan) => ({ optimizer, ...(distill === undefined ? {} : { distill }) });
+
 /** One rate: ADMM towards it, hard pruning, retraining of what is left. */
-function roundOf(graph: Graph, plan: CompressionPlan, rate: number, measure: (weights: ReadonlyMap<string, Float32Array>) => Promise<number>): Phase<Findings>[] {
+function roundOf(graph: Graph, plan: CompressionPlan, rate: number, measure: Measure): Phase<Findings>[] {
   const budget = makeBudget(graph, plan, rate);
   const names = budget.pruned.map((l) => l.name);
   const selectors = budget.pruned.map((layer) => ({ layer, select: selectorOf(structureOf(plan, layer), layer.matrix) }));
@@ -94,7 +117,7 @@ function roundOf(graph: Graph, plan: CompressionPlan, rate: number, measure: (we
     );
   };
   const project = (values: ReadonlyMap<string, Float32Array>) => new Map([...masksOf(values)].map(([name, mask]) => [name, applyMask(values.get(name) as Float32Array, mask)]));
-  const shared = { optimizer: plan.optimizer, ...(plan.distill === undefined ? {} : { distill: plan.distill }) };
+  const shared = sharedOf(plan);
   const prune = async (state: RunState<Findings>) => {
     for (const [name, mask] of masksOf(state.weights)) {
       state.masks.set(name, Float32Array.from(mask));

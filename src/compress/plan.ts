@@ -3,6 +3,7 @@ import type { Graph } from "../ir/graph.ts";
 import type { Optimizer } from "../train/optimizer.ts";
 import type { Schedule } from "../train/schedule.ts";
 import { type Layer, weightLayers } from "./layers.ts";
+import { checkLevels, type LevelKind } from "./projections/levels.ts";
 import { fixedCount } from "./projections/selector.ts";
 import { parseStructure, type Structure } from "./projections/structure.ts";
 import { type GlobalScore, globalCounts } from "./projections/unstructured.ts";
@@ -24,11 +25,25 @@ export interface CompressionPlan {
   readonly steps: readonly number[];
   readonly admm: PhasePlan & { readonly rhos: readonly number[]; readonly updatesPerRho: number };
   readonly retrain: PhasePlan;
+  /** What is left goes onto levels afterwards; without it weights stay floats. */
+  readonly quantize?: QuantizePlan;
   readonly optimizer: Optimizer;
   readonly batch: number;
   readonly seed: number;
   /** Learn from the dense net's logits too. */
   readonly distill?: { readonly temperature: number; readonly weight: number };
+}
+/** ADMM onto levels, then freezing: of each layer the share of weights that are nearest to a level, and retraining of the others. */
+export interface QuantizePlan {
+  /** Of each layer, in the net's order; the last one holds for all that follow. */
+  readonly bits: readonly number[];
+  /** `signed` has no 0, which pruned weights have for themselves. */
+  readonly levels: LevelKind;
+  readonly per: "tensor" | "channel";
+  readonly admm: CompressionPlan["admm"];
+  /** Rising shares that are frozen, the last one 1; each is followed by retraining. */
+  readonly freeze: readonly number[];
+  readonly retrain: PhasePlan;
 }
 export interface LayerPlan {
   readonly density?: number;
@@ -40,7 +55,12 @@ export interface PhasePlan {
 }
 
 /** What a caller gives; the rest has defaults. `sparsity` is another way to say `rate`: 1 − 1/rate. */
-export type PlanOptions = Partial<Omit<CompressionPlan, "admm" | "retrain">> & {
+export type PlanOptions = Partial<Omit<CompressionPlan, "admm" | "retrain" | "quantize">> & {
+  readonly quantize?: Partial<Omit<QuantizePlan, "bits" | "admm" | "retrain">> & {
+    readonly bits: number | readonly number[];
+    readonly admm?: Partial<CompressionPlan["admm"]>;
+    readonly retrain?: Partial<PhasePlan>;
+  };
   readonly sparsity?: number;
   readonly admm?: Partial<CompressionPlan["admm"]>;
   readonly retrain?: Partial<PhasePlan>;
@@ -49,13 +69,15 @@ export type PlanOptions = Partial<Omit<CompressionPlan, "admm" | "retrain">> & {
 /** Fills in the defaults. @throws `E_INVALID_OPTION` */
 export function makePlan(options: PlanOptions): CompressionPlan {
   const structure = parseStructure(options.structure ?? "unstructured");
-  const rate = options.rate ?? (options.sparsity !== undefined ? 1 / (1 - options.sparsity) : structure.kind === "n-of-m" ? structure.m / structure.n : undefined);
+  const rate =
+    options.rate ??
+    (options.sparsity !== undefined ? 1 / (1 - options.sparsity) : structure.kind === "n-of-m" ? structure.m / structure.n : options.quantize === undefined ? undefined : 1);
   if (rate === undefined || !(rate >= 1) || !Number.isFinite(rate))
     throw new CadnnError("E_INVALID_OPTION", `compression rate ${rate} is not a number from 1 on`, {
       at: options.rate === undefined ? "sparsity" : "rate",
       hint: "Give a rate such as 8, or a sparsity from 0 to below 1.",
     });
-  const { sparsity: _, ...given } = options;
+  const { sparsity: _, quantize, ...given } = options;
   const plan: CompressionPlan = {
     scope: "global",
     score: "lamp",
@@ -70,6 +92,7 @@ export function makePlan(options: PlanOptions): CompressionPlan {
     rate,
     admm: { epochs: 4, rhos: [1e-2, 3e-2, 1e-1, 3e-1], updatesPerRho: 6, schedule: { kind: "cosine", peak: 1e-3, floor: 0.1 }, ...options.admm },
     retrain: { epochs: 4, schedule: { kind: "cosine", peak: 1e-3 }, ...options.retrain },
+    ...(quantize === undefined ? {} : { quantize: makeQuantizePlan(quantize) }),
   };
   const check = (ok: boolean, at: string, hint: string) => {
     if (!ok) throw new CadnnError("E_INVALID_OPTION", `${at} is not valid in the compression plan`, { at, hint });
@@ -89,6 +112,29 @@ export function makePlan(options: PlanOptions): CompressionPlan {
   }
   return plan;
 }
+
+function makeQuantizePlan({ bits, admm, retrain, ...given }: NonNullable<PlanOptions["quantize"]>): QuantizePlan {
+  const plan: QuantizePlan = {
+    levels: "signed",
+    per: "tensor",
+    freeze: [0.5, 0.75, 0.9, 1],
+    ...given,
+    bits: typeof bits === "number" ? [bits] : bits,
+    admm: { epochs: 4, rhos: [1e-2, 3e-2, 1e-1, 3e-1], updatesPerRho: 4, schedule: { kind: "cosine", peak: 1e-3, floor: 0.1 }, ...admm },
+    retrain: { epochs: 1, schedule: { kind: "cosine", peak: 5e-4 }, ...retrain },
+  };
+  for (const b of plan.bits) checkLevels({ kind: plan.levels, bits: b });
+  const rises = plan.freeze.every((share, i) => share > (plan.freeze[i - 1] ?? 0)) && plan.freeze.at(-1) === 1;
+  if (plan.bits.length === 0 || !rises)
+    throw new CadnnError("E_INVALID_OPTION", "the quantization is not valid in the compression plan", {
+      at: "quantize",
+      hint: "Give bits, and rising shares to freeze that end with 1.",
+    });
+  return plan;
+}
+
+/** Bits of the layer of this number: of a list whose last entry holds for all that follow. */
+export const bitsAt = (bits: readonly number[], layer: number): number => bits[layer] ?? (bits.at(-1) as number);
 
 /** The structure that a layer is pruned in. */
 export function structureOf(plan: Pick<CompressionPlan, "layers" | "structure">, layer: Layer): Structure {

@@ -14,6 +14,8 @@ export interface LayerReport {
   readonly rate: number;
   /** ‖W − Z‖ / ‖W‖ at the end of ADMM; below 0.05 it has converged. Missing for layers left dense. */
   readonly residual?: number;
+  /** Of its weights; missing where they are floats. */
+  readonly bits?: number;
 }
 
 /** Accuracies are percentages of the validation images. */
@@ -27,6 +29,8 @@ export interface CompressionReport {
     readonly before: number;
     /** Straight after each hard pruning. */
     readonly pruned: readonly { readonly rate: number; readonly accuracy: number }[];
+    /** Straight after rounding to levels. */
+    readonly quantized?: number;
     readonly after: number;
   };
   readonly validationImages: number;

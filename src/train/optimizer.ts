@@ -53,14 +53,14 @@ export function addUpdate(builder: GraphBuilder, weight: ParameterValue, gradien
   if (optimizer.kind === "sgd") {
     const momentum = optimizer.momentum ?? 0.9;
     if (momentum === 0) {
-      builder.update(weight, add(masked(e.sub(w, e.mul(lr, g))), `${weight.name}.next`));
+      builder.update(weight, add(e.sub(w, e.mul(lr, g)), `${weight.name}.next`));
       return [];
     }
     const velocity = state("momentum");
     const next = add(e.add(e.mul(momentum, operand(velocity)), g), `${velocity.name}.next`);
     const direction = optimizer.nesterov ? e.add(g, e.mul(momentum, operand(next))) : operand(next);
     builder.update(velocity, next);
-    builder.update(weight, add(masked(e.sub(w, e.mul(lr, direction))), `${weight.name}.next`));
+    builder.update(weight, add(e.sub(w, masked(e.mul(lr, direction))), `${weight.name}.next`));
     return [velocity.name];
   }
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = optimizer;
@@ -71,7 +71,7 @@ export function addUpdate(builder: GraphBuilder, weight: ParameterValue, gradien
   const step = e.div(e.mul(lr, operand(nextM)), e.add(e.mul(e.sqrt(operand(nextV)), operand(scalars.momentScale)), epsilon));
   builder.update(m, nextM);
   builder.update(v, nextV);
-  builder.update(weight, add(masked(e.sub(w, step)), `${weight.name}.next`));
+  builder.update(weight, add(e.sub(w, masked(step)), `${weight.name}.next`));
   return [m.name, v.name];
 }
 

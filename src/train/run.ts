@@ -14,7 +14,7 @@ import { weightsOf, withWeights } from "./weights.ts";
 export interface RunState<Report> {
   /** The net's weights and running statistics. */
   readonly weights: Map<string, Float32Array>;
-  /** Zeros and ones of pruned weights. */
+  /** 0 where weights are not trained any more: those that are pruned, and those that are frozen on a level. */
   readonly masks: Map<string, Float32Array>;
   /** Plain JSON. */
   report: Report;
@@ -55,7 +55,7 @@ export interface RunOptions<Report> {
   readonly dataset: Dataset;
   readonly phases: readonly Phase<Report>[];
   readonly report: Report;
-  /** Zeros and ones of weights that are pruned from the start. */
+  /** Masks from the start. */
   readonly masks?: ReadonlyMap<string, Float32Array>;
   readonly batch: number;
   readonly seed: number;

@@ -17,7 +17,7 @@ export interface TrainingGraphOptions {
   readonly trainable?: (name: string) => boolean;
   /** Weights that ADMM pulls to a resident target, `NAME.target`. */
   readonly admm?: { readonly constrained: readonly string[] };
-  /** Weights with a resident mask of zeros and ones, `NAME.mask`. */
+  /** Weights with a resident mask, `NAME.mask`: where it is 0, they stay as they are (pruned ones 0, quantized ones on their level). */
   readonly masks?: readonly string[];
   /** Hinton et al., arXiv 1503.02531: loss = (1 − weight) · CE(labels) + weight · τ² · KL(teacher at τ ‖ net at τ). Adds the input `teacher`, softmax(teacher's logits / τ). */
   readonly distill?: { readonly temperature: number; readonly weight: number };

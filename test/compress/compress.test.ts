@@ -88,6 +88,59 @@ describe("compress", () => {
   });
 });
 
+describe("quantization with training", () => {
+  const short = { epochs: 0.7, schedule: { kind: "constant", peak: 0.003 } } as const;
+  const quantize = { bits: [4, 3, 2], admm: { ...short, rhos: [0.1, 0.3], updatesPerRho: 2 }, freeze: [0.5, 1], retrain: short } as const;
+
+  test("every layer ends on its levels, zeros stay, and an interrupted run resumes to the same bits", async () => {
+    const net = tinyNet();
+    const options: PlanOptions = { ...plan, rate: 3, admm: { ...plan.admm, ...short }, retrain: short, quantize };
+    const { graph, report } = await compress(net, options, dataset, { makeStepper, validation });
+    expect(report.layers.map((l) => l.bits)).toEqual([4, 3, 2]);
+    expect(report.rate).toBeGreaterThanOrEqual(3);
+    expect(report.accuracy.quantized).toBeGreaterThan(0);
+    for (const [i, layer] of weightLayers(graph).entries()) {
+      const levels = new Set((layer.value.data as Float32Array).filter((v) => v !== 0));
+      expect(levels.size).toBeLessThanOrEqual(2 ** (quantize.bits[i] as number));
+      if (!layer.first) expect(report.layers[i]?.density).toBeLessThan(0.5);
+    }
+    let bytes: Uint8Array | undefined;
+    const store = {
+      save: async (b: Uint8Array) => {
+        bytes = b;
+      },
+      load: async () => bytes,
+    };
+    for (const phase of ["quantize", "frozen 50 %", "frozen 100 %"]) {
+      const controller = new AbortController();
+      const observer = (p: TrainingProgress) => {
+        if (p.phase === phase && p.step === 2) controller.abort();
+      };
+      await expect(compress(net, options, dataset, { makeStepper, validation, store, observer, signal: controller.signal })).rejects.toMatchObject({ code: "E_INTERRUPTED" });
+    }
+    const resumed = await compress(net, options, dataset, { makeStepper, validation, store });
+    expect(weightsOf(resumed.graph)).toEqual(weightsOf(graph));
+  });
+
+  test("without a rate nothing is pruned", async () => {
+    const { graph, report } = await compress(tinyNet(), { batch: 16, quantize: { ...quantize, bits: 2, levels: "ternary", per: "channel" } }, dataset, { makeStepper, validation });
+    expect(report.accuracy.pruned).toEqual([]);
+    for (const { value, matrix } of weightLayers(graph))
+      for (let o = 0; o < matrix.outputs; o++) {
+        const row = toMatrix(value.data as Float32Array, matrix).subarray(o * matrix.inputs * matrix.taps, (o + 1) * matrix.inputs * matrix.taps);
+        expect(new Set(row.map(Math.abs)).size).toBeLessThanOrEqual(2);
+      }
+  });
+
+  test.each([
+    [{ bits: 9 }, "bits"],
+    [{ bits: [] }, "quantize"],
+    [{ bits: 4, freeze: [0.5, 0.9] }, "quantize"],
+  ] as [PlanOptions["quantize"], string][])("%j is no quantization", (options, at) => {
+    expect(() => makePlan({ rate: 2, quantize: options as NonNullable<PlanOptions["quantize"]> })).toThrowError(expect.objectContaining({ code: "E_INVALID_OPTION", at }));
+  });
+});
+
 describe("plans and budgets", () => {
   const lenet = zooGraph("lenet5");
   const values = weightsOf(lenet);

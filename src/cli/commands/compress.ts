@@ -13,7 +13,7 @@ import { openImages, readDataset } from "../datasets.ts";
 import { formatBytes, round } from "../format.ts";
 import { readGraph } from "../model.ts";
 import { type Options, parseInputShapes, parseJson, usage } from "../options.ts";
-import { calibrationImages, fitToImages, readPostTrainingPlan } from "../post-training.ts";
+import { calibrationImages, fitToImages, readLevels, readPostTrainingPlan } from "../post-training.ts";
 import { formatPairs } from "../table.ts";
 
 export const command: Command = {
@@ -32,9 +32,13 @@ export const command: Command = {
     rate: { type: "string", description: "Weights divided by those that are kept", valueHint: "R" },
     sparsity: { type: "string", description: "The same as a share of zeros: 1 − 1/rate", valueHint: "S" },
     structure: { type: "string", description: `Weights that are kept or dropped together: ${structureForms}; default unstructured`, valueHint: "STRUCTURE" },
-    bits: { type: "string", description: "With --post-training: bits of each weight, or of each layer's, separated by commas, the last for all that follow", valueHint: "LIST" },
-    levels: { type: "string", description: `With --bits: ${levelKinds.join(", ")}; default affine, or signed where weights are pruned`, valueHint: "KIND" },
-    per: { type: "string", description: "With --bits: levels for each channel (default) or each tensor", valueHint: "channel|tensor" },
+    bits: { type: "string", description: "Bits of each weight, or of each layer's, separated by commas, the last for all that follow", valueHint: "LIST" },
+    levels: {
+      type: "string",
+      description: `With --bits: ${levelKinds.join(", ")}; default signed, or affine with --post-training where weights are not pruned`,
+      valueHint: "KIND",
+    },
+    per: { type: "string", description: "With --bits: levels for each tensor (default in training) or each channel (default with --post-training)", valueHint: "channel|tensor" },
     method: { type: "string", description: "With --post-training: admm (default), or magnitude (greatest weights, nearest levels) to compare it with", valueHint: "METHOD" },
     report: { type: "string", description: "JSON file to write the report to", valueHint: "FILE.json" },
     scope: { type: "string", description: "Budget for the whole net (global, default) or the same for each layer (layer)", valueHint: "SCOPE" },
@@ -100,12 +104,13 @@ async function train(graph: Graph, plan: PlanOptions, dataset: Dataset, shared: 
   });
   const { accuracy } = report;
   const pruned = accuracy.pruned.map((p) => `${p.accuracy.toFixed(2)} % pruned at ${round(p.rate, 1)}×, `).join("");
+  const quantized = accuracy.quantized === undefined ? "" : `${accuracy.quantized.toFixed(2)} % rounded to levels, `;
   return {
     graph: compressed,
     table: layerTable(report.layers),
     summary: [
       weightsLine(report),
-      ["accuracy", `${accuracy.before.toFixed(2)} % before, ${pruned}${accuracy.after.toFixed(2)} % after`],
+      ["accuracy", `${accuracy.before.toFixed(2)} % before, ${pruned}${quantized}${accuracy.after.toFixed(2)} % after`],
       ["measured on", `${report.validationImages} images`],
     ],
     json: { ...report },
@@ -131,16 +136,16 @@ function withResumeHint(error: unknown, path: string): unknown {
 }
 
 async function readPlan(options: Options): Promise<PlanOptions> {
-  for (const name of ["bits", "levels", "per", "method"])
-    if (options.text(name) !== undefined) throw usage(`--${name} is for nets that are not trained`, `--${name}`, "Give --post-training as well.");
+  if (options.text("method") !== undefined) throw usage("--method is for nets that are not trained", "--method", "Give --post-training as well.");
   const file = options.text("plan");
   const plan = file === undefined ? {} : (parseJson(await readText(file), file) as PlanOptions);
   const rate = options.number("rate", { min: 1 });
   const sparsity = options.number("sparsity", { min: 0, below: 1 });
   if (rate !== undefined && sparsity !== undefined) throw usage("--rate and --sparsity say the same thing", "--sparsity", "Give one of them.");
   const structure = options.text("structure") ?? plan.structure;
-  if (rate === undefined && sparsity === undefined && plan.rate === undefined && plan.sparsity === undefined && !structure?.includes(":"))
-    throw usage("the compression rate is missing", "--rate", "Give --rate, --sparsity, or a plan with one of them.");
+  const quantize = { ...plan.quantize, ...readLevels(options) };
+  if (rate === undefined && sparsity === undefined && plan.rate === undefined && plan.sparsity === undefined && !structure?.includes(":") && quantize.bits === undefined)
+    throw usage("the compression rate is missing", "--rate", "Give --rate, --sparsity, --bits, or a plan with one of them.");
   const scope = options.text("scope");
   if (scope !== undefined && scope !== "global" && scope !== "layer") throw usage(`there is no scope "${scope}"`, "--scope", "Use global or layer.");
   const epochs = options.number("epochs", { min: 0 });
@@ -160,6 +165,7 @@ async function readPlan(options: Options): Promise<PlanOptions> {
     ...rest,
     ...target,
     ...(structure === undefined ? {} : { structure }),
+    ...(quantize.bits === undefined ? {} : { quantize: { ...quantize, bits: quantize.bits } }),
     ...(scope === undefined ? {} : { scope }),
     ...(steps === undefined ? {} : { steps }),
     ...(batch === undefined ? {} : { batch }),

@@ -76,8 +76,3 @@ function pick({ rate, scope, score, structure, layers, pruneAll, seed }: PostTra
   const parts = { rate, scope, score, structure, layers, pruneAll, seed };
   return Object.fromEntries(Object.entries(parts).filter(([, value]) => value !== undefined)) as Partial<CompressionPlan>;
 }
-
-/** Bits of the layer of this number. */
-export function bitsOf({ bits }: PostTrainingPlan, layer: number): number | undefined {
-  return bits === undefined ? undefined : (bits[layer] ?? bits.at(-1));
-}

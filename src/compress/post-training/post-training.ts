@@ -5,14 +5,14 @@ import { rebatch } from "../../train/rebatch.ts";
 import type { MakeStepper } from "../../train/stepper.ts";
 import { prepareNet, weightsOf, withWeights } from "../../train/weights.ts";
 import { LinearAlgebra } from "../linear/algebra.ts";
-import { makeBudget, structureOf } from "../plan.ts";
+import { bitsAt, makeBudget, structureOf } from "../plan.ts";
 import type { LayerReport } from "../report.ts";
 import { layerReports } from "../report.ts";
 import { Activations, type CalibrationImages, imageBatches } from "./activations.ts";
 import { distill } from "./distill.ts";
 import { compressLayer, isCentred, type LayerTask, layerSize } from "./layer.ts";
 import { collectMoments } from "./moments.ts";
-import { bitsOf, makePostTrainingPlan, type PostTrainingOptions, type PostTrainingPlan } from "./plan.ts";
+import { makePostTrainingPlan, type PostTrainingOptions, type PostTrainingPlan } from "./plan.ts";
 import { openRun, type Run } from "./state.ts";
 import { type LinearLayer, linearLayers } from "./targets.ts";
 
@@ -33,8 +33,6 @@ export interface PostTrainingProgress {
 }
 
 export interface PostTrainingLayerReport extends LayerReport {
-  /** Of its weights; missing where they are floats. */
-  readonly bits?: number;
   /** Share of the dense layer's output that is lost, ‖Y − Ŷ‖² / ‖Y‖² on the images. */
   readonly error?: number;
 }
@@ -111,7 +109,7 @@ function tasksOf(net: Graph, plan: PostTrainingPlan): { readonly tasks: Task[]; 
   const left: { name: string; reason: string }[] = [];
   budget.layers.forEach((layer, number) => {
     const count = counts.get(layer.name);
-    const bits = bitsOf(plan, number);
+    const bits = plan.bits && bitsAt(plan.bits, number);
     const wanted = (count !== undefined && count < layer.count) || bits !== undefined;
     if (!wanted) return;
     const target = targets.get(layer.name);

@@ -1,0 +1,104 @@
+import type { Graph } from "../ir/graph.ts";
+import type { Phase, RunState } from "../train/run.ts";
+import type { TrainingGraphOptions } from "../train/training-graph.ts";
+import { createAdmm } from "./admm.ts";
+import { fromMatrix, type Layer, toMatrix, weightLayers } from "./layers.ts";
+import { bitsAt, type QuantizePlan } from "./plan.ts";
+import { quantizing } from "./projections/projection.ts";
+
+/** What quantizing adds to the findings of a run. */
+export interface QuantizeFindings {
+  readonly residuals: Record<string, number>;
+  /** Levels of each layer, one list or one for each output, and the accuracy straight after rounding to them. */
+  quantized?: { readonly levels: Readonly<Record<string, readonly (readonly number[])[]>>; readonly accuracy: number };
+}
+
+type State = RunState<QuantizeFindings>;
+
+/**
+ * The phases that bring weights onto levels: ADMM, whose projection finds the best levels anew each time; then the levels stay, and more and
+ * more weights are frozen on theirs, those nearest to it first, while the others are trained on. Zeros stay zeros.
+ */
+export function quantizePhases(
+  graph: Graph,
+  plan: QuantizePlan,
+  shared: Omit<TrainingGraphOptions, "batch">,
+  isPruned: (name: string) => boolean,
+  measure: (weights: ReadonlyMap<string, Float32Array>) => Promise<number>,
+): Phase<QuantizeFindings>[] {
+  const layers = weightLayers(graph);
+  const names = layers.map((l) => l.name);
+  const projections = new Map(
+    layers.map((layer, i) => [layer.name, quantizing({ kind: plan.levels, bits: bitsAt(plan.bits, i), per: plan.per }, layer.matrix, isPruned(layer.name))]),
+  );
+  const projected = (layer: Layer, values: Float32Array) => {
+    const { values: z, levels = [] } = (projections.get(layer.name) as NonNullable<ReturnType<typeof quantizing>>).project(toMatrix(values, layer.matrix));
+    return { values: fromMatrix(z, layer.matrix), levels: levels.map((l) => [...l]) };
+  };
+  const project = (values: ReadonlyMap<string, Float32Array>) => new Map(layers.map((layer) => [layer.name, projected(layer, values.get(layer.name) as Float32Array).values]));
+  const masks = (state: State) => [...state.masks.keys()];
+
+  const admm: Phase<QuantizeFindings> = {
+    name: "quantize",
+    epochs: plan.admm.epochs,
+    schedule: plan.admm.schedule,
+    graph: (state) => ({ ...shared, admm: { constrained: names }, masks: masks(state) }),
+    driver({ stepper, steps, state, saved }) {
+      const driver = createAdmm({ stepper, names, project, rhos: plan.admm.rhos, updatesPerRho: plan.admm.updatesPerRho, steps, saved });
+      return {
+        ...driver,
+        async finish() {
+          await driver.finish?.();
+          Object.assign(state.report.residuals, Object.fromEntries(driver.residuals));
+        },
+      };
+    },
+    async after(state) {
+      const found = new Map(layers.map((layer) => [layer.name, projected(layer, state.weights.get(layer.name) as Float32Array)]));
+      const accuracy = await measure(new Map([...state.weights].map(([name, w]) => [name, found.get(name)?.values ?? w])));
+      state.report.quantized = { levels: Object.fromEntries([...found].map(([name, { levels }]) => [name, levels])), accuracy };
+      freeze(layers, state, plan.freeze[0] as number);
+    },
+  };
+  const retraining = plan.freeze.map(
+    (share, i): Phase<QuantizeFindings> => ({
+      name: `frozen ${Math.round(100 * share)} %`,
+      epochs: plan.retrain.epochs,
+      schedule: plan.retrain.schedule,
+      graph: (state) => ({ ...shared, masks: masks(state) }),
+      async after(state) {
+        const next = plan.freeze[i + 1];
+        if (next !== undefined) freeze(layers, state, next);
+      },
+    }),
+  );
+  return [admm, ...retraining];
+}
+
+/** Puts the weights nearest to a level on it, until `share` of the layer's non-zeros are frozen, and takes them out of training. */
+function freeze(layers: readonly Layer[], state: State, share: number): void {
+  for (const layer of layers) {
+    const { name, matrix } = layer;
+    const levels = state.report.quantized?.levels[name] as readonly (readonly number[])[];
+    const w = toMatrix(state.weights.get(name) as Float32Array, matrix).slice();
+    const mask = toMatrix(state.masks.get(name) ?? new Float32Array(w.length).fill(1), matrix).slice();
+    const rowLength = matrix.inputs * matrix.taps;
+    const nearest = w.map((v, i) => nearestOf(v, levels[levels.length === 1 ? 0 : Math.floor(i / rowLength)] as readonly number[]));
+    const free = [...w.keys()].filter((i) => mask[i] !== 0);
+    const frozen = w.reduce((n, v, i) => n + Number(mask[i] === 0 && v !== 0), 0);
+    const distance = (i: number) => Math.abs((w[i] as number) - (nearest[i] as number));
+    free.sort((a, b) => distance(a) - distance(b) || a - b);
+    for (const i of free.slice(0, Math.max(0, Math.ceil(share * (frozen + free.length)) - frozen))) {
+      w[i] = nearest[i] as number;
+      mask[i] = 0;
+    }
+    state.weights.set(name, fromMatrix(w, matrix));
+    state.masks.set(name, fromMatrix(mask, matrix));
+  }
+}
+
+function nearestOf(v: number, levels: readonly number[]): number {
+  let best = levels[0] as number;
+  for (const level of levels) if (Math.abs(v - level) < Math.abs(v - best)) best = level;
+  return best;
+}
