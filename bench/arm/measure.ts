@@ -50,10 +50,13 @@ const jscProgram = "/usr/bin/jsc";
  * Optimized code from the first call on, function by function. JavaScript, which only copies, stays with the interpreter, which is not counted. V8 14 inlines
  * by what baseline code has counted, and ends the process where there was none.
  */
-const nodeFlags = ["--no-liftoff", "--wasm-lazy-compilation", "--no-wasm-inlining", "--no-opt", "--no-sparkplug", "--no-maglev"];
+const interpretedJs = ["--no-opt", "--no-sparkplug", "--no-maglev"];
+const nodeFlags = ["--no-liftoff", "--wasm-lazy-compilation", "--no-wasm-inlining", ...interpretedJs];
 /** It compiles what is hot in tiers, and has no flag to begin with the last one; on the main thread, so that a run more is a tier more. */
 const jscFlags = ["--useConcurrentJIT=0", "--useJIT=1", "--thresholdForBBQOptimizeAfterWarmUp=5", "--thresholdForOMGOptimizeAfterWarmUp=50", "-m"];
 const jscRuns = 12;
+/** Where baseline code comes first: enough inferences, and milliseconds after each, for what is hot to be optimized. */
+const tieredRuns = { runs: 4, pauseMs: 2000 } as const;
 
 const hash = (...parts: readonly (string | Uint8Array)[]): string =>
   parts
@@ -106,8 +109,9 @@ export async function taskOf(net: string, variant: Variant, contender: Contender
   const { path: input, shape } = inputs.models.input(net);
   const guest = bundle(row.peer === undefined ? "guest-cadnn" : "guest-peer");
   const version = row.peer === undefined ? hashOf(guest) : `${row.peer.package} ${versionOf(row.peer.package)}`;
-  const runs = row.engine === "jsc" ? jscRuns : 2;
-  const flags = row.engine === "node" ? nodeFlags : jscFlags;
+  const tiered = row.tiered === true;
+  const runs = row.engine === "jsc" ? jscRuns : tiered ? tieredRuns.runs : 2;
+  const flags = row.engine === "jsc" ? jscFlags : tiered ? interpretedJs : nodeFlags;
   const key = hash(contender, hashOf(model), hashOf(input), version, row.target ?? "", flags.join(" "), String(runs));
   const count = async (): Promise<Counted> => {
     const folder = mkdtempSync(join(tmpdir(), "cadnn-arm-"));
@@ -117,7 +121,7 @@ export async function taskOf(net: string, variant: Variant, contender: Contender
       const args =
         row.peer === undefined
           ? [...flags, guest, ...(row.engine === "jsc" ? ["--"] : []), ...common, String(runs), result]
-          : [...flags, guest, row.peer.maker, ...common, row.layout, String(runs), "0", result];
+          : [...flags, guest, row.peer.maker, ...common, row.layout, String(runs), tiered ? String(tieredRuns.pauseMs) : "0", result];
       const { intervals } = await emulate(args, row.engine === "jsc" ? { program: jscProgram } : {});
       const last = intervals.find(({ label }) => label === runs) as Interval;
       const before = intervals.find(({ label }) => label === runs - 1) as Interval;
