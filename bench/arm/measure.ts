@@ -23,15 +23,15 @@ export interface Measurement {
   readonly bound: Readonly<Record<Core, number>>;
   /** Largest difference from the expected output, over the range of that. */
   readonly error: number;
-  /** Instructions of the inference before that, over this one's: near 1 where the engine has made all its code. */
-  readonly settled: number;
+  /** Where code is made in tiers: instructions of the inference before that, over this one's; near 1 when the last tier is there. */
+  readonly settled?: number;
 }
 
 /** What was executed, before it is weighed. */
 export interface Counted {
   readonly last: Interval;
   readonly error: number;
-  readonly settled: number;
+  readonly settled?: number;
 }
 
 /** One that is to be made. Equal keys mean equal counts. */
@@ -54,7 +54,7 @@ const interpretedJs = ["--no-opt", "--no-sparkplug", "--no-maglev"];
 const nodeFlags = ["--no-liftoff", "--wasm-lazy-compilation", "--no-wasm-inlining", ...interpretedJs];
 /** It compiles what is hot in tiers, and has no flag to begin with the last one; on the main thread, so that a run more is a tier more. */
 const jscFlags = ["--useConcurrentJIT=0", "--useJIT=1", "--thresholdForBBQOptimizeAfterWarmUp=5", "--thresholdForOMGOptimizeAfterWarmUp=50", "-m"];
-const jscRuns = 12;
+const jscRuns = 5;
 /** Where baseline code comes first: enough inferences, and milliseconds after each, for what is hot to be optimized. */
 const tieredRuns = { runs: 4, pauseMs: 2000 } as const;
 
@@ -81,11 +81,11 @@ const versionOf = (name: string): string => {
 /** Of what weighs. */
 export const estimatorHash = (): string => hash(...["traces.ts", "estimate.ts"].map((name) => readFileSync(here(`../../src/node/arm64/${name}`))));
 
-export async function weigh({ net, variant, contender }: Task, { last, error, settled }: Counted): Promise<Measurement> {
+export async function weigh({ net, variant, contender }: Task, { last, ...rest }: Counted): Promise<Measurement> {
   const [weighed] = await estimate([last]);
   if (weighed === undefined) throw new Error("nothing was counted");
   const { cycles, bound, instructions } = weighed;
-  return { net, variant, contender, instructions, classes: countClasses(last.blocks), cycles, bound, error, settled };
+  return { net, variant, contender, instructions, classes: countClasses(last.blocks), cycles, bound, ...rest };
 }
 
 interface Switches {
@@ -110,7 +110,8 @@ export async function taskOf(net: string, variant: Variant, contender: Contender
   const guest = bundle(row.peer === undefined ? "guest-cadnn" : "guest-peer");
   const version = row.peer === undefined ? hashOf(guest) : `${row.peer.package} ${versionOf(row.peer.package)}`;
   const tiered = row.tiered === true;
-  const runs = row.engine === "jsc" ? jscRuns : tiered ? tieredRuns.runs : 2;
+  // The first inference of others still prepares something.
+  const runs = row.engine === "jsc" ? jscRuns : tiered ? tieredRuns.runs : row.peer === undefined ? 1 : 2;
   const flags = row.engine === "jsc" ? jscFlags : tiered ? interpretedJs : nodeFlags;
   const key = hash(contender, hashOf(model), hashOf(input), version, row.target ?? "", flags.join(" "), String(runs));
   const count = async (): Promise<Counted> => {
@@ -124,10 +125,10 @@ export async function taskOf(net: string, variant: Variant, contender: Contender
           : [...flags, guest, row.peer.maker, ...common, row.layout, String(runs), tiered ? String(tieredRuns.pauseMs) : "0", result];
       const { intervals } = await emulate(args, row.engine === "jsc" ? { program: jscProgram } : {});
       const last = intervals.find(({ label }) => label === runs) as Interval;
-      const before = intervals.find(({ label }) => label === runs - 1) as Interval;
+      const before = row.engine === "jsc" || tiered ? intervals.find(({ label }) => label === runs - 1) : undefined;
       const expected = inputs.expected(net, variant, row.tfPadding === true);
       const error = expected === undefined ? Number.NaN : relativeError([...floats(result)], [...expected]);
-      return { last, error, settled: before.instructions / last.instructions };
+      return { last, error, ...(before !== undefined && { settled: before.instructions / last.instructions }) };
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

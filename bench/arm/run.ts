@@ -81,8 +81,8 @@ async function nets(options: Options): Promise<number> {
     if (file !== undefined) write(file, run);
     if (options.json) process.stdout.write(`${JSON.stringify(run, null, 1)}\n`);
     else process.stdout.write(`${tableOf(measurements)}\n\nMillions; in brackets what the execution units alone take.\n\n${barTableOf(run.bars)}\n`);
-    for (const m of measurements.filter((m) => Math.abs(m.settled - 1) > 0.01))
-      progress(`${nameOf(m)}: its engine may not have made all its code yet: the run before took ${m.settled.toFixed(2)} times as many instructions`);
+    for (const m of measurements.filter(({ settled = 1 }) => Math.abs(settled - 1) > 0.01))
+      progress(`${nameOf(m)}: its engine may not have made all its code yet: the run before took ${m.settled?.toFixed(2)} times as many instructions`);
     const wrong = measurements.filter((m) => !isLossy(m) && m.error > largestError);
     for (const m of wrong) progress(`${nameOf(m)}: off by ${m.error.toExponential(1)} of the range`);
     const missed = run.bars.filter((bar) => isMet(bar) === false).length;
