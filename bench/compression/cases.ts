@@ -1,0 +1,48 @@
+import type { PostTrainingOptions } from "../../src/compress/index.ts";
+
+/** One way to compress a net without training, and what it may cost. */
+export interface Case {
+  readonly name: string;
+  readonly options: PostTrainingOptions;
+  /** Of the 1×1 convolutions alone: share of zeros. */
+  readonly pointwise?: number;
+  /** Points of accuracy below the dense net that are allowed; missing where the figure is only reported. */
+  readonly allowed?: number;
+}
+
+export interface Subject {
+  readonly name: string;
+  /** Below `nets/` of the data. */
+  readonly file: string;
+  /** Below the data: images to fit to and images to measure on, the same where they are to be divided. */
+  readonly fit: string;
+  readonly test: string;
+  /** Images to fit to. */
+  readonly images: number;
+  readonly preprocess: string;
+  readonly firstClass: number;
+  readonly cases: readonly Case[];
+}
+
+const cifarCases: readonly Case[] = [
+  { name: "70 % zeros", options: { sparsity: 0.7, distill: { epochs: 4 } }, allowed: 0.93 },
+  { name: "80 % zeros", options: { sparsity: 0.8, distill: { epochs: 4 } }, allowed: 2.43 },
+  { name: "90 % zeros", options: { sparsity: 0.9, distill: { epochs: 6 } }, allowed: 9.73 },
+  { name: "4 bits", options: { bits: 4 }, allowed: 0.33 },
+  { name: "3 bits", options: { bits: 3 }, allowed: 0.73 },
+];
+const cifar = { fit: "cifar10/train0.png", test: "cifar10/test.png", images: 2048, preprocess: "torch", firstClass: 0, cases: cifarCases } as const;
+
+const photographCases: readonly Case[] = [
+  { name: "4 bits", options: { bits: 4 }, allowed: 3 },
+  { name: "3 bits", options: { bits: 3 } },
+  { name: "50 % zeros in 1×1", options: {}, pointwise: 0.5, allowed: 2.5 },
+];
+const photographs = { fit: "imagenet/images.csv", test: "imagenet/images.csv", images: 256, firstClass: 1, cases: photographCases } as const;
+
+export const subjects: readonly Subject[] = [
+  { name: "resnet20", file: "cifar10_resnet20.onnx", ...cifar },
+  { name: "resnet56", file: "cifar10_resnet56.onnx", ...cifar },
+  { name: "mobilenet-v2", file: "mobilenet_v2_1.0_224.onnx", preprocess: "tf", ...photographs },
+  { name: "mobilenet-v1", file: "mobilenet_v1_1.0_224.onnx", preprocess: "mean=0.50196,std=0.50196", ...photographs },
+];
