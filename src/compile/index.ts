@@ -5,12 +5,12 @@ import { CadnnError } from "../errors.ts";
 import { type ImportOptions, importOnnx } from "../frontend/onnx/index.ts";
 import { type Executable, generate } from "../generate/index.ts";
 import type { Graph } from "../ir/graph.ts";
-import { estimatedCosts } from "../kernels/costs.ts";
+import { type Costs, estimatedCosts } from "../kernels/costs.ts";
 import { lower } from "../lower/index.ts";
 import type { StoredConstant } from "../lower/kernel-graph.ts";
 import { legalize } from "../lower/legalize.ts";
 import { optimize, passesFor } from "../passes/index.ts";
-import { measuredCosts, parseTuningLog, type TuningLog } from "../tune/index.ts";
+import { defaultCosts, measuredCosts, parseTuningLog, type TuningLog } from "../tune/index.ts";
 import { type OptimizeSwitches, resolveSwitches } from "./switches.ts";
 import { type ImageInput, takePixels } from "./take-pixels.ts";
 
@@ -27,7 +27,7 @@ export interface CompileOptions extends ImportOptions {
   readonly image?: ImageInput;
   /** What to leave out. */
   readonly optimize?: OptimizeSwitches;
-  /** Measurements to choose kernels, tiles and layouts by, as `tune` makes them or as their text. */
+  /** Measurements to choose kernels, tiles and layouts by, as `tune` makes them or as their text; before those that come with the package for ARM64. */
   readonly tuning?: TuningLog | string;
   /** Told as each stage ends. */
   readonly observer?: (stage: CompileStage) => void;
@@ -50,7 +50,7 @@ export async function compile(model: Uint8Array | Graph, options: CompileOptions
   const { timed } = stopwatch(options.observer);
   const targets = resolveTargets(options.targets ?? ["wasm"]);
   const { disable, layout, loadElimination, winograd, tune } = resolveSwitches(options.optimize);
-  const costs = tune && options.tuning !== undefined ? measuredCosts(typeof options.tuning === "string" ? parseTuningLog(options.tuning) : options.tuning) : estimatedCosts;
+  const costs = tune ? costsOf(options.tuning) : estimatedCosts;
   const graph = timed("import", () => {
     const imported = model instanceof Uint8Array ? importOnnx(model, options) : model;
     return options.image === undefined ? imported : takePixels(imported, options.image);
@@ -98,6 +98,12 @@ function concatenate(parts: readonly Uint8Array[]): { readonly bytes: Uint8Array
   const bytes = new Uint8Array(size);
   parts.forEach((part, i) => bytes.set(part, offsets[i] as number));
   return { bytes, offsets };
+}
+
+/** Measurements that are given come first, then those of the package. */
+function costsOf(tuning: TuningLog | string | undefined): Costs {
+  if (tuning === undefined) return defaultCosts;
+  return measuredCosts(typeof tuning === "string" ? parseTuningLog(tuning) : tuning, { shipped: defaultCosts });
 }
 
 function resolveTargets(names: readonly TargetOption[]): Target[] {

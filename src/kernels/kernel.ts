@@ -19,6 +19,8 @@ export interface KernelTemplate<P = unknown, C = unknown> {
   sharesLoads?(problem: P, choice: C): boolean;
   /** The problem with all that hardly changes its time rounded, so that like problems share measurements; left out, the problem itself. */
   digest?(problem: P): P;
+  /** Name of the problem's number, if it has one, that scales its cost and hardly changes which choice is best: problems that differ in nothing else share choices. */
+  readonly amount?: string;
   /** Number of independent work items. */
   items(problem: P, choice: C): number;
   /** Names of the address parameters, in order. The last is written; one named `scratch` is space in which each item has a part of its own. */

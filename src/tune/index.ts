@@ -5,10 +5,12 @@ import type { Graph } from "../ir/graph.ts";
 import { legalize } from "../lower/legalize.ts";
 import { optimize, passesFor } from "../passes/index.ts";
 import { detectFeatures, targetsFor } from "../runtime/features.ts";
-import { type Candidate, candidatesOf, type Ranking, rankByModel, type Task, tasksOf } from "./candidates.ts";
-import { emptyLog, mergeLogs, type Timing, type TuningLog, type TuningRecord } from "./log.ts";
+import { candidatesOf, type Ranking, rankByModel, tasksOf } from "./candidates.ts";
+import { createLearningRanking } from "./learning-ranking.ts";
+import { emptyLog, mergeLogs, type TuningLog, type TuningRecord } from "./log.ts";
 import { measuredCosts } from "./measured-costs.ts";
 import type { Measurer } from "./measurer.ts";
+import { batches, race } from "./race.ts";
 
 export interface TuneOptions {
   /** What to generate code for; default: the best target of the engine that runs this code. */
@@ -21,7 +23,7 @@ export interface TuneOptions {
   readonly signal?: AbortSignal;
   /** Choices to measure in a space of so many. */
   readonly candidates?: (space: number) => number;
-  /** Orders the choices of a space. */
+  /** Orders the choices of a space; default: by the kernels' models, which exact measurements of other problems correct. */
   readonly rank?: Ranking;
   /** Told of each record as it comes, to be kept. */
   readonly onRecord?: (record: TuningRecord) => void | Promise<void>;
@@ -45,17 +47,11 @@ export interface TuneResult {
 /** A tenth of the space, but no less than 3 choices. */
 export const fewCandidates = (space: number): number => Math.min(space, Math.max(3, Math.floor(space / 10)));
 
+/** Fewer where they cost more: a sixteenth, at least 3. Counts go to choices that learned rankings put first. */
+export const fewCounts = (space: number): number => Math.min(space, Math.max(3, Math.floor(space / 16)));
+
 /** What is not measured looks so much cheaper to the search, so that lowering's other plans get their turn if they come near. */
 const optimism = 0.85;
-
-/**
- * Rounds of the first heat, in which all candidates run, and of each final, in which those few run that came near the best of their problem. Between finals it
- * is looked whether to stop.
- */
-const heats = { first: 4, final: 8, finals: 3, near: 1.2, few: 4 } as const;
-
-/** What the operands of all candidates that are measured at once may take, and how many problems these are at most. */
-const batch = { bytes: 2 ** 28, tasks: 16 } as const;
 
 /**
  * Measures what a net's kernels may choose from: lowers it, measures the best-ranked choices of every problem, and lowers again with the times known, until
@@ -66,7 +62,7 @@ const batch = { bytes: 2 ** 28, tasks: 16 } as const;
  * const artifact = await compile(bytes, { tuning: log });
  */
 export async function tune(source: Graph, options: TuneOptions): Promise<TuneResult> {
-  const { measurer, budgetSeconds = Number.POSITIVE_INFINITY, signal, rank = rankByModel } = options;
+  const { measurer, budgetSeconds = Number.POSITIVE_INFINITY, signal } = options;
   const target = resolveTarget(options.target);
   const graph = legalize(optimize(source, { passes: passesFor(source) }));
   const deadline = performance.now() + 1000 * budgetSeconds;
@@ -74,11 +70,15 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
   const measured: TuningRecord[] = [];
   const failed = new Set<string>();
   let log = options.log ?? emptyLog;
+  const learning = createLearningRanking();
+  const rank = options.rank ?? (measurer.exact ? learning.rank : rankByModel);
+  const isOwn = (record: TuningRecord) => record.engine === measurer.engine && record.target === target.name;
+  for (const record of log.records) if (isOwn(record)) learning.learn(record);
   for (;;) {
-    const own = { records: log.records.filter((r) => r.engine === measurer.engine && r.target === target.name) };
+    const own = { records: log.records.filter(isOwn) };
     const known = new Set(own.records.map((r) => `${r.kernel} ${r.problem}`));
     const costs = measuredCosts(own, { optimism });
-    const tasks = tasksOf(graph, target, costs, options.candidates ?? fewCandidates, rank).filter((t) => !known.has(t.key) && !failed.has(t.key));
+    const tasks = tasksOf(graph, target, costs, options.candidates ?? (measurer.exact ? fewCounts : fewCandidates), rank).filter((t) => !known.has(t.key) && !failed.has(t.key));
     if (tasks.length === 0) return { log, measured, complete: true };
     const total = measured.length + tasks.length;
     for (const rivals of batches(candidatesOf(graph, target, costs, tasks))) {
@@ -96,6 +96,7 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
         const problem = task.key.slice(task.template.name.length + 1);
         const record: TuningRecord = { kernel: task.template.name, problem, target: target.name, engine: measurer.engine, space: task.space, times };
         measured.push(record);
+        learning.learn(record);
         log = mergeLogs(log, { records: [record] });
         await options.onRecord?.(record);
       }
@@ -111,51 +112,11 @@ function resolveTarget(target: Target | TargetName | undefined): Target {
   throw new CadnnError("E_INVALID_OPTION", `there is no target ${name}`, { at: "target", hint: `Targets: ${Object.keys(targets).join(", ")}.` });
 }
 
-type Rivals = ReadonlyMap<Task, readonly Candidate[]>;
-
-/** Splits up what is to be measured, in the same order. */
-function batches(rivals: Rivals): Rivals[] {
-  const list: Map<Task, readonly Candidate[]>[] = [];
-  let left = { bytes: 0, tasks: 0 };
-  for (const [task, candidates] of rivals) {
-    const bytes = candidates.reduce((sum, c) => sum + c.call.operands.reduce((n, place) => n + place.buffer.bytes, 0), 0);
-    if (left.tasks === 0 || left.bytes < bytes) {
-      list.push(new Map());
-      left = batch;
-    }
-    list.at(-1)?.set(task, candidates);
-    left = { bytes: left.bytes - bytes, tasks: left.tasks - 1 };
-  }
-  return list;
-}
-
-/** The times of each task's candidates, the fastest first: a heat of all of them, then a final of those that came near the best of their task. */
-async function race(rivals: Rivals, measurer: Measurer, stopped: () => boolean): Promise<Map<Task, Timing[]>> {
-  const least = new Map<Candidate, number>();
-  const run = async (candidates: readonly Candidate[], rounds: number) => {
-    const ns = await measurer.measure(candidates, rounds);
-    candidates.forEach((c, i) => least.set(c, Math.min(Math.round(ns[i] as number), least.get(c) ?? Number.POSITIVE_INFINITY)));
-  };
-  const timeOf = (c: Candidate) => least.get(c) as number;
-  await run([...rivals.values()].flat(), measurer.exact ? 1 : heats.first);
-  const finalists = [...rivals.values()].flatMap((candidates) => {
-    if (measurer.exact) return [];
-    const sorted = candidates.filter((c) => Number.isFinite(timeOf(c))).sort((a, b) => timeOf(a) - timeOf(b));
-    return sorted.slice(0, heats.few).filter((c) => timeOf(c) <= heats.near * timeOf(sorted[0] as Candidate));
-  });
-  for (let i = 0; i < heats.finals && finalists.length > 0 && !stopped(); i++) await run(finalists, heats.final);
-  const timings = (candidates: readonly Candidate[]): Timing[] =>
-    candidates
-      .map((c) => ({ choice: c.choice, ns: timeOf(c) }))
-      .filter(({ ns }) => ns > 0 && Number.isFinite(ns))
-      .sort((a, b) => a.ns - b.ns);
-  return new Map([...rivals].map(([task, candidates]) => [task, timings(candidates)]));
-}
-
 export { type Candidate, rankByModel } from "./candidates.ts";
 export { type Counter, type CountJob, createCountingMeasurer } from "./counting-measurer.ts";
 export { browserOf, engineFingerprint } from "./engine.ts";
 export { emptyLog, formatLog, formatRecord, mergeLogs, parseTuningLog, type Timing, type TuningLog, type TuningRecord } from "./log.ts";
 export { type MeasuredCostsOptions, measuredCosts } from "./measured-costs.ts";
 export type { Measurer } from "./measurer.ts";
+export { defaultCosts, formatShipped, shippedCosts } from "./shipped-costs.ts";
 export { createWasmMeasurer, type WasmMeasurerOptions } from "./wasm-measurer.ts";

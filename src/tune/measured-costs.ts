@@ -5,10 +5,13 @@ import { type Costs, canonicalText, estimatedCosts, type Priced, parseCanonical 
 import type { KernelTemplate } from "../kernels/kernel.ts";
 import { kernelTable } from "../kernels/table.ts";
 import { problemText, type TuningLog, type TuningRecord } from "./log.ts";
+import type { ShippedCosts } from "./shipped-costs.ts";
 
 export interface MeasuredCostsOptions {
   /** Factor on the costs of problems that were never measured; below 1 the search tries them, as bandits do. Default 1. */
   readonly optimism?: number;
+  /** What is asked for them before the kernels' models. */
+  readonly shipped?: Pick<ShippedCosts, "lookup">;
 }
 
 /**
@@ -16,7 +19,7 @@ export interface MeasuredCostsOptions {
  * nanoseconds to estimated cycles counts as one cycle. What is not measured is corrected by how its kernel does elsewhere. Engines count alike: a
  * choice's cost is the geometric mean over those that measured the problem.
  */
-export function measuredCosts(log: TuningLog, { optimism = 1 }: MeasuredCostsOptions = {}): Costs {
+export function measuredCosts(log: TuningLog, { optimism = 1, shipped }: MeasuredCostsOptions = {}): Costs {
   const known = new Map<string, TuningRecord[]>();
   for (const record of log.records) {
     const key = `${record.kernel} ${record.target} ${record.problem}`;
@@ -30,6 +33,8 @@ export function measuredCosts(log: TuningLog, { optimism = 1 }: MeasuredCostsOpt
       const records = known.get(`${template.name} ${target.name} ${problemText(template, problem)}`) ?? [];
       const measured = bestMeasured(template, problem, target, records, scales);
       if (measured !== undefined) return measured;
+      const found = shipped?.lookup(template, problem, target);
+      if (found !== undefined) return { ...found, cost: found.cost * optimism };
       const estimated = estimatedCosts.best(template, problem, target);
       return estimated && { choice: estimated.choice, cost: estimated.cost * scales.kernel(template.name, target.name) * optimism };
     },
@@ -56,14 +61,15 @@ function bestMeasured<P, C>(template: KernelTemplate<P, C>, problem: P, target: 
   return best;
 }
 
-interface Scales {
+export interface Scales {
   /** Nanoseconds that count as a cycle. */
   engine(name: string, target: TargetName): number;
   /** How much longer a kernel takes than estimated, compared with all kernels. */
   kernel(name: string, target: TargetName): number;
 }
 
-function calibrate(log: TuningLog): Scales {
+/** How measured times and estimates go together. */
+export function calibrate(log: TuningLog): Scales {
   const ratios = new Map<string, Map<string, number[]>>();
   for (const record of log.records) {
     const template = kernelTable.find((t) => t.name === record.kernel);

@@ -67,6 +67,7 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
   operands: (p) => ["x", "w", ...(p.bias ? ["bias"] : []), ...(p.residual ? ["residual"] : []), "scratch", "y"],
   choices: spmmChoices,
   cost: spmmCost,
+  amount: "nonZeros",
   digest: (p) => ({ ...p, nonZeros: roundedCount(p.nonZeros) }),
   sharesLoads: (_, choice) => choice.filters > 1,
   items: (p, choice) => (choice.split === "tiles" ? Math.ceil(tilesOf(p.region, choice.tile).count / tilesOfItem(p, choice)) : p.m / choice.filters),

@@ -28,6 +28,7 @@ export const f32Spmv = defineKernel<SpmvProblem, SpmvChoice>({
   operands: (p) => ["x", "w", ...(p.bias ? ["bias"] : []), "y"],
   choices: () => [{}],
   cost: (p, _, target) => (target.inOrder ? p.rows * (p.nonZeros * 1.6 + p.m * 12) : p.rows * (p.nonZeros * 1.5 + p.m * 20)),
+  amount: "nonZeros",
   digest: (p) => ({ ...p, nonZeros: roundedCount(p.nonZeros) }),
   items: (p) => p.m,
   emit({ fn, target, operand, begin, end }, p) {

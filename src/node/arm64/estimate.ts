@@ -33,10 +33,14 @@ interface Weight {
 }
 
 /**
- * Repetitions after which a processor's queues are full, and those by whose difference the steady state is told. Traces of fewer instructions than `short` need more to
- * fill them, and little time.
+ * By the length of a trace: repetitions after which a processor's queues are full, and those by whose difference the steady state is told. Short traces need many to fill
+ * them, and little time.
  */
-const repetitions = { fill: 10, end: 30, short: 64, shortEnd: 100 } as const;
+const repetitions = [
+  { instructions: 64, begin: 0, end: 100 },
+  { instructions: 200, begin: 8, end: 24 },
+  { instructions: Number.POSITIVE_INFINITY, begin: 3, end: 9 },
+] as const;
 
 /**
  * Cycles that intervals take on phones' processors, by LLVM's machine models: hot code is joined into traces, loops count as in their steady state. Caches,
@@ -97,17 +101,18 @@ const weighed = new Map<string, Weight>();
 async function weigh(forms: ReadonlySet<string>, core: Core): Promise<ReadonlyMap<string, Weight>> {
   const key = (form: string) => `${core}\n${form}`;
   const fresh = [...forms].filter((form) => !weighed.has(key(form)));
-  const isShort = (form: string) => form.split("\n").length < repetitions.short;
-  const [short, long] = [fresh.filter(isShort), fresh.filter((form) => !isShort(form))];
-  const [once, last] = [await simulate([...short, ...long], core, 1), await simulate(short, core, repetitions.shortEnd)];
-  const [begun, ended] = [await simulate(long, core, repetitions.fill), await simulate(long, core, repetitions.end)];
-  const steady = [
-    ...last.map((s) => s.TotalCycles / repetitions.shortEnd),
-    ...ended.map((s, i) => (s.TotalCycles - (begun[i] as Summary).TotalCycles) / (repetitions.end - repetitions.fill)),
-  ];
-  once.forEach(({ TotalCycles, BlockRThroughput }, i) => {
-    weighed.set(key((i < short.length ? short[i] : long[i - short.length]) as string), { steady: steady[i] as number, once: TotalCycles, bound: BlockRThroughput });
-  });
+  const lengthOf = (form: string) => form.split("\n").length;
+  let left: readonly string[] = fresh;
+  for (const { instructions, begin, end } of repetitions) {
+    const some = left.filter((form) => lengthOf(form) < instructions);
+    left = left.filter((form) => !some.includes(form));
+    const [once, begun, ended] = [await simulate(some, core, 1), await simulate(some, core, begin), await simulate(some, core, end)];
+    some.forEach((form, i) => {
+      const { TotalCycles, BlockRThroughput } = once[i] as Summary;
+      const cycles = (ended[i] as Summary).TotalCycles - (begun[i] as Summary).TotalCycles;
+      weighed.set(key(form), { steady: cycles / (end - begin), once: TotalCycles, bound: BlockRThroughput });
+    });
+  }
   return new Map([...forms].map((form) => [form, weighed.get(key(form)) as Weight]));
 }
 
@@ -120,7 +125,7 @@ interface Summary {
 let skipsUnsupported: Promise<boolean> | undefined;
 
 async function simulate(forms: readonly string[], core: Core, iterations: number): Promise<Summary[]> {
-  if (forms.length === 0) return [];
+  if (forms.length === 0 || iterations === 0) return forms.map(() => ({ TotalCycles: 0, BlockRThroughput: 0 }));
   const { llvmMca } = await findToolchain();
   skipsUnsupported ??= runProgram(llvmMca, ["--help"]).then(({ stdout }) => stdout.includes("skip-unsupported-instructions"));
   const input = forms.map((form, i) => `# LLVM-MCA-BEGIN ${i}\n${form}\n# LLVM-MCA-END ${i}\n`).join("");
