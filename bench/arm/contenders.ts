@@ -17,11 +17,6 @@ export interface ContenderRow {
   readonly peer?: { readonly maker: string; readonly package: string };
   /** Others are not worth measuring: it has no sparse path for them. */
   readonly nets?: readonly string[];
-  /**
-   * Whether it starts in baseline code, as in browsers. LiteRT.js tries once, at its start, whether the engine's relaxed dot product is the instruction of ARM64;
-   * in V8's baseline code that looks otherwise than in optimized code, and what it found decides about its int8 kernels.
-   */
-  readonly tiered?: boolean;
   /** Its pads are TensorFlow's, so that its results are compared with others. */
   readonly tfPadding?: boolean;
 }
@@ -36,7 +31,7 @@ export const contenders = {
   "cadnn-jsc": { ...cadnn, engine: "jsc", target: "wasm-arm64-plain" },
   "cadnn-jsc-direct": { ...cadnn, engine: "jsc", target: "wasm-arm64-plain", variants: ["dense"], winograd: false },
   "litert-sparse": { ...litert, form: "tflite-sparse", variants: ["sparse"], nets: ["mobilenet_v1", "mobilenet_v2"] },
-  "litert-int8": { ...litert, form: "tflite-int8", variants: ["dense"], tiered: true },
+  "litert-int8": { ...litert, form: "tflite-int8", variants: ["dense"] },
   litert: { ...litert, form: "tflite", variants: ["dense"] },
   tfjs: { engine: "node", layout: "nhwc", form: "tfjs", variants: ["dense"], tfPadding: true, peer: { maker: "tfjs", package: "@tensorflow/tfjs-backend-wasm" } },
   "onnxruntime-web": { engine: "node", layout: "nchw", form: "onnx", variants: ["dense"], peer: { maker: "onnxruntime-web", package: "onnxruntime-web" } },

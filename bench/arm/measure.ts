@@ -46,17 +46,24 @@ export interface Task {
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const jscProgram = "/usr/bin/jsc";
 
-/**
- * Optimized code from the first call on, function by function. JavaScript, which only copies, stays with the interpreter, which is not counted. V8 14 inlines
- * by what baseline code has counted, and ends the process where there was none.
- */
+/** How contenders are run until their engine has made its last code. JavaScript, which only copies, stays with the interpreter, which is not counted. */
+interface Regime {
+  readonly flags: readonly string[];
+  /** The last of so many inferences is counted. */
+  readonly runs: number;
+  /** Milliseconds after each other one, for what is hot to be compiled. */
+  readonly pauseMs: number;
+}
+
 const interpretedJs = ["--no-opt", "--no-sparkplug", "--no-maglev"];
-const nodeFlags = ["--no-liftoff", "--wasm-lazy-compilation", "--no-wasm-inlining", ...interpretedJs];
-/** It compiles what is hot in tiers, and has no flag to begin with the last one; on the main thread, so that a run more is a tier more. */
-const jscFlags = ["--useConcurrentJIT=0", "--useJIT=1", "--thresholdForBBQOptimizeAfterWarmUp=5", "--thresholdForOMGOptimizeAfterWarmUp=50", "-m"];
-const jscRuns = 5;
-/** Where baseline code comes first: enough inferences, and milliseconds after each, for what is hot to be optimized. */
-const tieredRuns = { runs: 4, pauseMs: 2000 } as const;
+const regimes = {
+  /** Optimized code from the first call on. V8 14 inlines by what baseline code has counted, and ends the process where there was none. */
+  own: { flags: ["--no-liftoff", "--no-wasm-lazy-compilation", "--no-wasm-inlining", ...interpretedJs], runs: 1, pauseMs: 0 },
+  /** Megabytes of code, most of it run once: baseline code first, as in browsers. */
+  peer: { flags: interpretedJs, runs: 3, pauseMs: 3000 },
+  /** JavaScriptCore compiles what is hot in tiers, and has no flag to begin with the last one; on the main thread, so that nothing depends on time. */
+  jsc: { flags: ["--useConcurrentJIT=0", "--thresholdForBBQOptimizeAfterWarmUp=5", "--thresholdForOMGOptimizeAfterWarmUp=50", "-m"], runs: 5, pauseMs: 0 },
+} as const satisfies Readonly<Record<string, Regime>>;
 
 const hash = (...parts: readonly (string | Uint8Array)[]): string =>
   parts
@@ -109,10 +116,7 @@ export async function taskOf(net: string, variant: Variant, contender: Contender
   const { path: input, shape } = inputs.models.input(net);
   const guest = bundle(row.peer === undefined ? "guest-cadnn" : "guest-peer");
   const version = row.peer === undefined ? hashOf(guest) : `${row.peer.package} ${versionOf(row.peer.package)}`;
-  const tiered = row.tiered === true;
-  // The first inference of others still prepares something.
-  const runs = row.engine === "jsc" ? jscRuns : tiered ? tieredRuns.runs : row.peer === undefined ? 1 : 2;
-  const flags = row.engine === "jsc" ? jscFlags : tiered ? interpretedJs : nodeFlags;
+  const { flags, runs, pauseMs } = regimes[row.engine === "jsc" ? "jsc" : row.peer === undefined ? "own" : "peer"];
   const key = hash(contender, hashOf(model), hashOf(input), version, row.target ?? "", flags.join(" "), String(runs));
   const count = async (): Promise<Counted> => {
     const folder = mkdtempSync(join(tmpdir(), "cadnn-arm-"));
@@ -122,10 +126,10 @@ export async function taskOf(net: string, variant: Variant, contender: Contender
       const args =
         row.peer === undefined
           ? [...flags, guest, ...(row.engine === "jsc" ? ["--"] : []), ...common, String(runs), result]
-          : [...flags, guest, row.peer.maker, ...common, row.layout, String(runs), tiered ? String(tieredRuns.pauseMs) : "0", result];
+          : [...flags, guest, row.peer.maker, ...common, row.layout, String(runs), String(pauseMs), result];
       const { intervals } = await emulate(args, row.engine === "jsc" ? { program: jscProgram } : {});
       const last = intervals.find(({ label }) => label === runs) as Interval;
-      const before = row.engine === "jsc" || tiered ? intervals.find(({ label }) => label === runs - 1) : undefined;
+      const before = intervals.find(({ label }) => label > 0 && label === runs - 1);
       const expected = inputs.expected(net, variant, row.tfPadding === true);
       const error = expected === undefined ? Number.NaN : relativeError([...floats(result)], [...expected]);
       return { last, error, ...(before !== undefined && { settled: before.instructions / last.instructions }) };
