@@ -67,7 +67,11 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
   const channelStride = input.layout.strides[1] as number;
   const shared = { m: filters, bias: conv.b !== undefined };
   const zeros = isConstant(w) ? zerosOf(w) : undefined;
-  const sparsity = zeros && { nonZeros: Math.ceil(zeros.nonZeros / group), block: filters % 2 === 0 && zeros.paired ? (2 as const) : (1 as const) };
+  // Without zeros there is nothing to skip, and the sparse form takes twice the memory.
+  const sparsity =
+    zeros === undefined || zeros.nonZeros === elementCount(w.type.shape)
+      ? undefined
+      : { nonZeros: Math.ceil(zeros.nonZeros / group), block: filters % 2 === 0 && zeros.paired ? (2 as const) : (1 as const) };
   const weights: GemmWeights = ctx.options.layout ? { kind: "packed" } : { kind: "strided", row: depth, channel: taps.length, taps: [...taps.keys()] };
   const sources: Sources = {
     input,

@@ -23,7 +23,7 @@ export function zerosOf(w: ConstantValue): Zeros {
   const data = w.data as Float32Array;
   let nonZeros = 0;
   for (let i = 0; i < data.length; i++) if (data[i] !== 0) nonZeros++;
-  const zeros: Zeros = { nonZeros, paired: nonZeros < data.length && hasPairedFilters(data, w.type.shape[0] as number) };
+  const zeros: Zeros = { nonZeros, paired: hasPairedFilters(data, w.type.shape[0] as number) };
   counted.set(w.data, zeros);
   return zeros;
 }
