@@ -6,8 +6,7 @@ import { i32Params, ModuleBuilder } from "../codegen/wasm/module.ts";
 import { CadnnError, invariant } from "../errors.ts";
 import type { KernelGraph, Place, StoredConstant } from "../lower/kernel-graph.ts";
 import { emitKernels } from "./kernels.ts";
-import { emitPrepare } from "./prepare.ts";
-import { streamFunctions } from "./prepare-stream.ts";
+import { emitPrepare, prepareFunctions } from "./prepare.ts";
 import { emitRun } from "./run.ts";
 import { emitWarm } from "./warm.ts";
 
@@ -58,12 +57,12 @@ export function generate(graph: KernelGraph): Executable {
 /** `prepare(index)`: equal work on different weights is one function. */
 function emitPrepareExport(builder: ModuleBuilder, graph: KernelGraph, address: (place: Place) => number): void {
   const bodies = new Map<string, FunctionRef>();
-  const streams = streamFunctions(builder);
+  const functions = prepareFunctions(builder);
   const calls = graph.prepare.map(({ constant, spec, to }) => {
     const key = JSON.stringify([spec, constant.encoding, constant.shape.reduce((n, d) => n * d, 1)]);
     let body = bodies.get(key);
     if (body === undefined) {
-      body = builder.function(i32Params(2), (fn, from, target) => emitPrepare(fn, constant, spec, from as Local<"i32">, target as Local<"i32">, streams));
+      body = builder.function(i32Params(2), (fn, from, target) => emitPrepare(fn, constant, spec, from as Local<"i32">, target as Local<"i32">, functions));
       bodies.set(key, body);
     }
     return { body, to: address({ buffer: to, offset: 0 }) };

@@ -1,55 +1,14 @@
 import { type I32, i32, i32x4, v128 } from "../codegen/wasm/code.ts";
 import type { FunctionBuilder, FunctionRef, Local } from "../codegen/wasm/function.ts";
 import { i32Params, type ModuleBuilder } from "../codegen/wasm/module.ts";
-import { elementCount } from "../ir/types.ts";
-import { entryBytes, type StreamShape, streamPasses, streamRows } from "../kernels/weight-stream.ts";
-import type { PrepareSpec, StoredConstant } from "../lower/kernel-graph.ts";
-import { stagingOf } from "../lower/staging.ts";
-import { emitCompact, emitIndices } from "./non-zeros.ts";
+import { entryBytes, type StreamShape } from "../kernels/weight-stream.ts";
+import type { PrepareSpec } from "../lower/kernel-graph.ts";
 
 type StreamSpec = PrepareSpec & { kind: "stream" };
 type Rows = Pick<StreamShape, "group" | "filters">;
 
-/**
- * What all streams of a module share. Few functions that are called often: so most of the work runs in optimized code, where code made for each weight would
- * run once, and never be optimized.
- */
-export interface StreamFunctions {
-  readonly indices: () => FunctionRef;
-  readonly compact: () => FunctionRef;
-  readonly rows: (shape: Rows) => FunctionRef;
-}
-
-/** Each is emitted when it is first asked for. */
-export function streamFunctions(builder: ModuleBuilder): StreamFunctions {
-  const known = new Map<string, FunctionRef>();
-  const once = (name: string, emit: () => FunctionRef): FunctionRef => {
-    const ref = known.get(name) ?? emit();
-    known.set(name, ref);
-    return ref;
-  };
-  return {
-    indices: () => once("indices", () => emitIndices(builder)),
-    compact: () => once("compact", () => emitCompact(builder)),
-    rows: ({ group, filters }) => once(`rows ${group} ${filters}`, () => emitRows(builder, { group, filters })),
-  };
-}
-
-/** Writes a weight stream: first where the non-zeros are, then the rows. */
-export function emitStream(fn: FunctionBuilder, constant: StoredConstant, spec: StreamSpec, from: Local<"i32">, to: Local<"i32">, functions: StreamFunctions): void {
-  const { channels, taps, pass } = spec;
-  const { encoding } = constant;
-  const places = stagingOf(constant, spec);
-  const [table, indices, values] = [places.table, places.indices, places.values].map((offset) => i32.add(from, i32.const(offset))) as [I32, I32, I32];
-  if (encoding.kind === "sparse") fn.call(functions.indices(), [i32.add(from, i32.const(4 * encoding.count)), i32.const(encoding.count), i32.const(encoding.gapBits), indices]);
-  else fn.call(functions.compact(), [from, i32.const(elementCount(constant.shape)), indices, values]);
-  emitTable(fn, spec, table);
-  const numbers = [streamRows(spec), streamPasses(spec), channels * taps.length, pass * taps.length].map((n) => i32.const(n));
-  fn.call(functions.rows(spec), [values, indices, table, to, ...numbers]);
-}
-
 /** Byte offsets into the input of the elements of a filter. */
-function emitTable(fn: FunctionBuilder, { channels, channelStride, taps, pass, relative }: StreamSpec, table: I32): void {
+export function emitTable(fn: FunctionBuilder, { channels, channelStride, taps, pass, relative }: StreamSpec, table: I32): void {
   const slot = fn.let(table);
   const plane = fn.let(i32.const(0));
   const end = fn.let(i32.add(slot, i32.const(4 * channels * taps.length)));
@@ -61,7 +20,7 @@ function emitTable(fn: FunctionBuilder, { channels, channelStride, taps, pass, r
 }
 
 /** rows(values, indices, table, to, rows, passes, depth, width): the stream's header and rows. A row is filters of `depth` elements, a pass `width` of them. */
-function emitRows(builder: ModuleBuilder, shape: Rows): FunctionRef {
+export function emitRows(builder: ModuleBuilder, shape: Rows): FunctionRef {
   return builder.function(i32Params(8), (fn, ...params) => {
     const [values, indices, table, to, rows, passes, depth, width] = params as Parameters;
     const end = i32.add(to, i32.mul(i32.shl(rows, i32.const(2)), passes));

@@ -1,63 +1,86 @@
 import { type I32, i32 } from "../codegen/wasm/code.ts";
-import type { FunctionBuilder, Local } from "../codegen/wasm/function.ts";
+import type { FunctionBuilder, FunctionRef, Local } from "../codegen/wasm/function.ts";
+import type { ModuleBuilder } from "../codegen/wasm/module.ts";
 import { elementCount } from "../ir/types.ts";
+import { type StreamShape, streamPasses, streamRows } from "../kernels/weight-stream.ts";
 import type { PrepareSpec, StoredConstant } from "../lower/kernel-graph.ts";
-import { forEachNonZero } from "./non-zeros.ts";
-import { emitStream, type StreamFunctions } from "./prepare-stream.ts";
+import { stagingOf } from "../lower/staging.ts";
+import { emitCompact, emitIndices, emitScatter } from "./non-zeros.ts";
+import { emitPack } from "./prepare-pack.ts";
+import { emitRows, emitTable } from "./prepare-stream.ts";
 import { emitWinograd } from "./prepare-winograd.ts";
 
 /**
- * Body of one prepare function: walks a stored constant, dense or sparse, element by element, and writes what the kernel reads.
- * Runs once while loading. The free memory from `from` on has what `stagingOf` says.
+ * What all weights of a module share. Few functions that are called often: so most of the work runs in optimized code, where code made for each weight would
+ * run once, and never be optimized.
  */
-export function emitPrepare(fn: FunctionBuilder, constant: StoredConstant, spec: PrepareSpec, from: Local<"i32">, to: Local<"i32">, streams: StreamFunctions): void {
-  const elements = elementCount(constant.shape);
-  switch (spec.kind) {
-    case "expand":
-      if (constant.encoding.kind === "dense") return fn.copy(to, from, i32.const(elements * 4));
-      fn.fill(to, i32.const(0), i32.const(elements * 4));
-      return forEachNonZero(fn, constant, from, (index, value) => fn.storeI32(i32.add(to, i32.shl(index, i32.const(2))), value));
-    case "pack":
-      return emitPack(fn, constant, spec, from, to);
-    case "stream":
-      return emitStream(fn, constant, spec, from, to, streams);
-    case "winograd":
-      return emitWinograd(fn, constant, spec, from, to);
-  }
+export interface PrepareFunctions {
+  readonly indices: () => FunctionRef;
+  readonly compact: () => FunctionRef;
+  readonly scatter: () => FunctionRef;
+  readonly pack: () => FunctionRef;
+  readonly winograd: () => FunctionRef;
+  readonly rows: (shape: Pick<StreamShape, "group" | "filters">) => FunctionRef;
 }
 
-/** [m][depth] → blocks of `filters` rows, within a block [depth][filters]; the last block has the rows that are left. */
-function emitPack(fn: FunctionBuilder, constant: StoredConstant, spec: PrepareSpec & { kind: "pack" }, from: Local<"i32">, to: Local<"i32">): void {
-  const { m, depth, filters } = spec;
-  const rest = m % filters;
-  const place = (row: I32, k: I32): I32 => {
-    const block = fn.let(i32.divU(row, i32.const(filters)));
-    const first = fn.let(i32.mul(block, i32.const(filters)));
-    const width = rest === 0 ? i32.const(filters) : i32.select(i32.const(filters), i32.const(rest), i32.ltU(block, i32.const(Math.floor(m / filters))));
-    return i32.add(to, i32.shl(i32.add(i32.add(i32.mul(first, i32.const(depth)), i32.mul(k, width)), i32.sub(row, first)), i32.const(2)));
+/** Each is emitted when it is first asked for. */
+export function prepareFunctions(builder: ModuleBuilder): PrepareFunctions {
+  const known = new Map<string, FunctionRef>();
+  const once = (emit: (builder: ModuleBuilder) => FunctionRef, name: string = emit.name): FunctionRef => {
+    const ref = known.get(name) ?? emit(builder);
+    known.set(name, ref);
+    return ref;
   };
-  if (constant.encoding.kind === "dense") {
-    const row = fn.let(i32.const(0));
-    const source = fn.let(from);
-    fn.for(row, i32.const(m), 1, () => {
-      const target = fn.let(place(row, i32.const(0)));
-      const step = rest === 0 ? i32.const(4 * filters) : fn.let(i32.sub(place(row, i32.const(1)), place(row, i32.const(0))));
-      const left = fn.let(i32.const(depth));
-      fn.doWhile(
-        () => {
-          fn.storeI32(target, i32.load(source));
-          fn.set(source, i32.add(source, i32.const(4)));
-          fn.set(target, i32.add(target, step));
-          fn.set(left, i32.sub(left, i32.const(1)));
-        },
-        () => left,
-      );
-    });
-    return;
+  return {
+    indices: () => once(emitIndices),
+    compact: () => once(emitCompact),
+    scatter: () => once(emitScatter),
+    pack: () => once(emitPack),
+    winograd: () => once(emitWinograd),
+    rows: (shape) => once((b) => emitRows(b, shape), `rows ${shape.group} ${shape.filters}`),
+  };
+}
+
+/** Body of one prepare function: turns a stored constant, dense or sparse, into what a kernel reads. The free memory from `from` on has what `stagingOf` says. */
+export function emitPrepare(fn: FunctionBuilder, constant: StoredConstant, spec: PrepareSpec, from: Local<"i32">, to: Local<"i32">, functions: PrepareFunctions): void {
+  const { encoding } = constant;
+  const elements = elementCount(constant.shape);
+  const places = stagingOf(constant, spec);
+  const [table, indices, values] = [places.table, places.indices, places.values].map((offset) => i32.add(from, i32.const(offset))) as [I32, I32, I32];
+  const numbers = (...list: readonly number[]) => list.map((n) => i32.const(n));
+  const findNonZeros = () => {
+    if (encoding.kind === "dense") fn.call(functions.compact(), [from, i32.const(elements), indices, values]);
+    else fn.call(functions.indices(), [i32.add(from, i32.const(4 * encoding.count)), ...numbers(encoding.count, encoding.gapBits), indices]);
+  };
+  const expand = (target: I32) => {
+    if (encoding.kind === "dense") return fn.copy(target, from, i32.const(elements * 4));
+    findNonZeros();
+    fn.fill(target, i32.const(0), i32.const(elements * 4));
+    fn.call(functions.scatter(), [from, indices, i32.const(encoding.count), target]);
+  };
+  const rowMajor = (): I32 => {
+    if (encoding.kind === "dense") return from;
+    expand(values);
+    return values;
+  };
+  switch (spec.kind) {
+    case "expand":
+      return expand(to);
+    case "pack":
+      return fn.call(functions.pack(), [rowMajor(), to, ...numbers(spec.m, spec.depth, spec.filters)]);
+    case "winograd":
+      return fn.call(functions.winograd(), [rowMajor(), to, ...numbers(spec.m, spec.channels, spec.filters, spec.group)]);
+    case "stream": {
+      findNonZeros();
+      emitTable(fn, spec, table);
+      const { length } = spec.taps;
+      return fn.call(functions.rows(spec), [
+        encoding.kind === "sparse" ? from : values,
+        indices,
+        table,
+        to,
+        ...numbers(streamRows(spec), streamPasses(spec), spec.channels * length, spec.pass * length),
+      ]);
+    }
   }
-  fn.fill(to, i32.const(0), i32.const(m * depth * 4));
-  forEachNonZero(fn, constant, from, (index, value) => {
-    const row = fn.let(i32.divU(index, i32.const(depth)));
-    fn.storeI32(place(row, i32.sub(index, i32.mul(row, i32.const(depth)))), value);
-  });
 }

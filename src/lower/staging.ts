@@ -5,9 +5,9 @@ import type { PrepareSpec, StoredConstant } from "./kernel-graph.ts";
 export interface Staging {
   /** For a stream: the byte offset into the input of every element of a filter. */
   readonly table: number;
-  /** For a stream: the indices of the non-zeros, and `indexPadding` words behind them. */
+  /** The indices of the non-zeros, and `indexPadding` words behind them. */
   readonly indices: number;
-  /** For a stream: the non-zeros; with sparse constants these begin the bytes as they are stored. */
+  /** For a stream of a dense constant: its non-zeros. For a sparse constant that a dense kernel reads: all its elements. */
   readonly values: number;
   /** Size of all. */
   readonly bytes: number;
@@ -16,12 +16,13 @@ export interface Staging {
 /** Words behind the indices of the non-zeros that are above any index, so that who looks for the end of a row finds it there at the latest. */
 export const indexPadding = 4;
 
-export function stagingOf(constant: StoredConstant, spec: PrepareSpec): Staging {
-  const stored = Math.ceil(constant.bytes.byteLength / 16) * 16;
-  if (spec.kind !== "stream") return { table: 0, indices: 0, values: 0, bytes: stored };
-  const { encoding } = constant;
-  const indices = stored + 4 * spec.channels * spec.taps.length;
-  const nonZeros = encoding.kind === "sparse" ? encoding.count : elementCount(constant.shape);
-  const behind = indices + 4 * (nonZeros + indexPadding);
-  return encoding.kind === "sparse" ? { table: stored, indices, values: 0, bytes: behind } : { table: stored, indices, values: behind, bytes: behind + 4 * nonZeros };
+export function stagingOf({ encoding, bytes, shape }: StoredConstant, spec: PrepareSpec): Staging {
+  const elements = elementCount(shape);
+  const stream = spec.kind === "stream";
+  const table = Math.ceil(bytes.byteLength / 16) * 16;
+  const indices = table + (stream ? 4 * spec.channels * spec.taps.length : 0);
+  const listed = encoding.kind === "sparse" ? encoding.count + indexPadding : stream ? elements + indexPadding : 0;
+  const values = indices + 4 * listed;
+  const copied = (encoding.kind === "sparse") !== stream && spec.kind !== "expand";
+  return { table, indices, values, bytes: values + (copied ? 4 * elements : 0) };
 }

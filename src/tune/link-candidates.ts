@@ -1,7 +1,6 @@
 import { abi, control } from "../artifact/control.ts";
 import { i32Params, ModuleBuilder } from "../codegen/wasm/module.ts";
-import { emitPrepare } from "../generate/prepare.ts";
-import { streamFunctions } from "../generate/prepare-stream.ts";
+import { emitPrepare, prepareFunctions } from "../generate/prepare.ts";
 import { emitKernel } from "../kernels/emit.ts";
 import type { Buffer, PrepareTask } from "../lower/kernel-graph.ts";
 import { roundUp } from "../lower/layout.ts";
@@ -34,7 +33,7 @@ export function linkCandidates(candidates: readonly Candidate[]): LinkedCandidat
   const staged = Math.max(0, ...candidates.flatMap((c) => c.prepare.map((p) => stagingOf(p.constant, p.spec).bytes)));
   let end = roundUp(Math.max(start + staged, ...places.map((p) => p.end)) + slack, alignment);
   const [builder, preparer] = [new ModuleBuilder(), new ModuleBuilder()];
-  const streams = streamFunctions(preparer);
+  const functions = prepareFunctions(preparer);
   const weights = new Map<string, { readonly task: PrepareTask; readonly address: number }>();
   candidates.forEach(({ target, call, prepare }, i) => {
     builder.export(`kernel${i}`, emitKernel(builder, target, call.template, call.problem, call.choice));
@@ -47,7 +46,7 @@ export function linkCandidates(candidates: readonly Candidate[]): LinkedCandidat
         end = roundUp(end + task.to.bytes, alignment);
         preparer.export(
           key,
-          preparer.function(i32Params(2), (fn) => emitPrepare(fn, task.constant, task.spec, fn.param(0), fn.param(1), streams)),
+          preparer.function(i32Params(2), (fn) => emitPrepare(fn, task.constant, task.spec, fn.param(0), fn.param(1), functions)),
         );
       }
       places[i]?.addresses.set(task.to, known.address);

@@ -3,8 +3,7 @@ import { describe, expect, test } from "vitest";
 import { decodeConstant, encodeConstant } from "../../src/artifact/constant-codec.ts";
 import type { ConstantEncoding } from "../../src/artifact/manifest.ts";
 import { i32Params, ModuleBuilder } from "../../src/codegen/wasm/module.ts";
-import { emitPrepare } from "../../src/generate/prepare.ts";
-import { streamFunctions } from "../../src/generate/prepare-stream.ts";
+import { emitPrepare, prepareFunctions } from "../../src/generate/prepare.ts";
 import { hasPairedFilters, type StreamShape, streamBytes } from "../../src/kernels/weight-stream.ts";
 import type { PrepareSpec, StoredConstant } from "../../src/lower/kernel-graph.ts";
 import { stagingOf } from "../../src/lower/staging.ts";
@@ -56,12 +55,12 @@ const canary = 0x5a5a5a5a;
 function check(data: Float32Array, shape: readonly number[], spec: PrepareSpec, wanted: Int32Array, tolerance = 0): void {
   const stored = encodings(data);
   const builder = new ModuleBuilder();
-  const streams = streamFunctions(builder);
+  const functions = prepareFunctions(builder);
   stored.forEach((s, i) => {
     const constant: StoredConstant = { name: "w", dtype: "float32", shape, ...s };
     builder.export(
       String(i),
-      builder.function(i32Params(2), (fn) => emitPrepare(fn, constant, spec, fn.param(0), fn.param(1), streams)),
+      builder.function(i32Params(2), (fn) => emitPrepare(fn, constant, spec, fn.param(0), fn.param(1), functions)),
     );
   });
   const staging = 64 + wanted.byteLength + 64;
