@@ -77,8 +77,8 @@ export async function fitToImages(graph: Graph, plan: PostTrainingOptions, image
   const summary: [string, string][] = [weightsLine(report), ["images", report.images.toString()]];
   for (const { name, reason } of report.left) summary.push(["left as it is", `${name}: ${reason}`]);
   if (validation === undefined) return { graph: compressed, table: layerTable(report.layers), summary, json: { ...report } };
-  const before = await predict(graph, validation, context.makeStepper, { signal: context.signal });
-  const after = await predict(compressed, validation, context.makeStepper, { signal: context.signal });
+  const predicted = (net: Graph) => predict(net, validation, context.makeStepper, { batch: plan.batch ?? 32, signal: context.signal });
+  const [before, after] = [await predicted(graph), await predicted(compressed)];
   const accuracy = { before: accuracyOf(before, validation), after: accuracyOf(after, validation), agreement: agreementOf(before, after), images: validation.count };
   summary.push(
     ["accuracy", `${accuracy.before.toFixed(2)} % before, ${accuracy.after.toFixed(2)} % after`],

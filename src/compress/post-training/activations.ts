@@ -30,19 +30,19 @@ export function imageBatches(graph: Graph, images: CalibrationImages, batch: num
 export class Activations {
   readonly #makeStepper: MakeStepper;
   readonly #room: number;
-  #batches: readonly Values[];
+  readonly #batches: Values[];
   #known: ReadonlySet<string>;
 
   constructor(batches: readonly Values[], options: { readonly makeStepper: MakeStepper; readonly room: number }) {
     this.#makeStepper = options.makeStepper;
     this.#room = options.room;
-    this.#batches = batches;
+    this.#batches = [...batches];
     this.#known = new Set(batches[0]?.keys());
   }
 
   /**
    * Gives `wanted` of each batch in turn, valid until the next, and at the end goes on to node `index` where that fits. The graph is the net
-   * with the weights of now; of nodes before the last `index` they must be as they were then.
+   * with the weights of now; of nodes before the last `index` they must be as they were then. To be run to its end, or never again.
    */
   async *run(graph: Graph, index: number, wanted: Value, signal?: AbortSignal): AsyncGenerator<Float32Array> {
     const live = frontierOf(graph, index);
@@ -51,20 +51,18 @@ export class Activations {
     const computed = [...new Set([wanted, ...(advances ? live : [])])].filter((v) => !this.#known.has(v.name));
     const segment = segmentOf(graph, this.#known, computed);
     const stepper = computed.length === 0 ? undefined : await this.#makeStepper(segment);
-    const next: Values[] = [];
     try {
-      for (const known of this.#batches) {
+      for (const [b, known] of this.#batches.entries()) {
         if (signal?.aborted) throw interrupted("post-training compression");
         const feeds = Object.fromEntries(segment.inputs.map((v) => [v.name, known.get(v.name) as Float32Array]));
         const results = stepper === undefined ? {} : await stepper.run(feeds);
-        if (advances) next.push(new Map(live.map((v) => [v.name, known.get(v.name) ?? (results[v.name] as Float32Array).slice()])));
+        // Batch by batch, so that two places' activations are never there at once.
+        if (advances) this.#batches[b] = new Map(live.map((v) => [v.name, known.get(v.name) ?? (results[v.name] as Float32Array).slice()]));
         yield known.get(wanted.name) ?? (results[wanted.name] as Float32Array);
       }
     } finally {
       await stepper?.dispose();
     }
-    if (!advances) return;
-    this.#batches = next;
-    this.#known = new Set(live.map((v) => v.name));
+    if (advances) this.#known = new Set(live.map((v) => v.name));
   }
 }

@@ -137,10 +137,8 @@ async function fitLayers(
   { makeStepper, observer, signal }: PostTrainingContext,
 ): Promise<void> {
   if (run.finished === tasks.length) return;
-  const batches = imageBatches(net, images, plan.batch);
-  const shared = { makeStepper, room: (plan.memoryMiB * 2 ** 20) / 2 };
-  const dense = new Activations(batches, shared);
-  const compressed = new Activations(batches, shared);
+  const [dense, compressed] = activationsOf(net, plan, images, makeStepper);
+  const batches = Math.ceil(images.count / plan.batch);
   const algebra = new LinearAlgebra();
   for (const [number, { target, task }] of tasks.entries()) {
     const { layer, index, input, output } = target;
@@ -156,7 +154,7 @@ async function fitLayers(
         const x = (await inputs.next()).value as Float32Array;
         collector?.add(x, y, Math.min(plan.batch, images.count - batch * plan.batch));
         batch++;
-        observer?.({ layer: layer.name, done: number + batch / (batches.length + 1), total });
+        observer?.({ layer: layer.name, done: number + batch / (batches + 1), total });
       }
       await inputs.next();
     } catch (error) {
@@ -172,4 +170,11 @@ async function fitLayers(
     await run.save();
     observer?.({ layer: layer.name, done: run.finished, total });
   }
+}
+
+/** Of the dense net and of the one that is compressed, which begin with the same images. */
+function activationsOf(net: Graph, plan: PostTrainingPlan, images: CalibrationImages, makeStepper: MakeStepper): [Activations, Activations] {
+  const batches = imageBatches(net, images, plan.batch);
+  const shared = { makeStepper, room: (plan.memoryMiB * 2 ** 20) / 2 };
+  return [new Activations(batches, shared), new Activations(batches, shared)];
 }
