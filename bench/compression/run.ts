@@ -95,7 +95,7 @@ async function measure(
     const after = await predicted(net);
     const accuracy = accuracyOf(after, test);
     const same = bestClasses(after).filter((c, i) => c === answers[i]).length;
-    const simple = { ...options, method: "magnitude", statistics: false, distill: { epochs: 0 } } as const;
+    const simple = { ...options, method: "magnitude", distill: { epochs: 0 } } as const;
     const baseline = withBaseline ? accuracyOf(await predicted((await compressPostTraining(graph, simple, fit, { makeStepper })).graph), test) : undefined;
     const p = accuracy / 100;
     report({

@@ -2,8 +2,9 @@ import { describe, expect, test } from "vitest";
 import { LinearAlgebra, matrixSize } from "../../src/compress/linear/algebra.ts";
 import type { Moments } from "../../src/compress/post-training/moments.ts";
 import { leastSquares, makeProblem, makeWorkspace, objectives, type Problem, workspaceSize } from "../../src/compress/post-training/problem.ts";
-import { pruneByAdmm, pruneByMagnitude } from "../../src/compress/post-training/prune.ts";
-import { quantizeByAdmm, quantizeToNearest } from "../../src/compress/post-training/quantize.ts";
+import { pruneByAdmm } from "../../src/compress/post-training/prune.ts";
+import { quantizeByAdmm } from "../../src/compress/post-training/quantize.ts";
+import { quantizing } from "../../src/compress/projections/projection.ts";
 import { selectorOf } from "../../src/compress/projections/selector.ts";
 import { createRandom } from "../../src/zoo/random.ts";
 
@@ -65,8 +66,16 @@ describe("pruning", () => {
     expect(mask.reduce((a, b) => a + b, 0)).toBe(keep);
     const lost = (value: number) => (value - dense) / (zero - dense);
     expect(lost(total(problem, weights))).toBeLessThanOrEqual(lost(best) + 0.1);
-    const magnitude = pruneByMagnitude(problem.dense, { select: unstructured(1, k), count: keep });
-    expect(total(problem, weights)).toBeLessThan(total(problem, magnitude.weights));
+    const greatest = unstructured(1, k)(
+      problem.dense.map((v) => v * v),
+      keep,
+    );
+    expect(total(problem, weights)).toBeLessThan(
+      total(
+        problem,
+        problem.dense.map((v, i) => v * (greatest[i] as number)),
+      ),
+    );
   });
 });
 
@@ -76,7 +85,12 @@ describe("quantizing", () => {
     const problem = problemOf(m, k, seed);
     const options = { quantization: { kind: "affine", bits: 3, per: "channel" }, start: problem.dense, mask: undefined, iterations: 20, common: undefined } as const;
     const { weights, levels } = quantizeByAdmm(problem, options);
-    const before = objectives(problem, quantizeToNearest(problem, options).weights);
+    const plain = Float32Array.from(problem.dense, (v, i) => v / (problem.scale[i % k] as number));
+    const nearest = quantizing(options.quantization, problem.shape).project(plain).values;
+    const before = objectives(
+      problem,
+      Float64Array.from(nearest, (v, i) => v * (problem.scale[i % k] as number)),
+    );
     const after = objectives(problem, weights);
     after.forEach((value, r) => expect(value).toBeLessThanOrEqual((before[r] as number) + 1e-9));
     const sum = total(problem, weights);

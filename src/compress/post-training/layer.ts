@@ -1,21 +1,21 @@
 import type { Weights } from "../../train/weights.ts";
+import { distance } from "../admm.ts";
 import { fromMatrix, toMatrix } from "../layers.ts";
 import type { LinearAlgebra } from "../linear/algebra.ts";
 import { fitLevels } from "../projections/levels.ts";
-import type { Quantization } from "../projections/projection.ts";
+import { pruning, type Quantization, quantizing } from "../projections/projection.ts";
 import { selectorOf } from "../projections/selector.ts";
 import type { Structure } from "../projections/structure.ts";
 import { type Moments, momentsSize } from "./moments.ts";
 import { makeProblem, makeWorkspace, objectives, type Problem, timesGram, workspaceSize } from "./problem.ts";
-import { pruneByAdmm, pruneByMagnitude } from "./prune.ts";
-import { quantizeByAdmm, quantizeToNearest } from "./quantize.ts";
+import { pruneByAdmm } from "./prune.ts";
+import { quantizeByAdmm } from "./quantize.ts";
 import { estimatedStatistics, type GroupOutcome } from "./statistics.ts";
 import type { LinearLayer } from "./targets.ts";
 
 export interface LayerTask {
   readonly pruning: { readonly structure: Structure; readonly count: number } | undefined;
   readonly quantization: Quantization | undefined;
-  readonly method: "admm" | "magnitude";
   readonly iterations: number;
   readonly ridge: number;
   readonly statistics: boolean;
@@ -26,9 +26,8 @@ export interface LayerOutcome {
   readonly weights: Weights;
   /** ‖W − Z‖ / ‖W‖ at the end of ADMM. */
   readonly residual: number;
-  /** ‖Y − (W X + b)‖² / ‖Y‖², Y about its mean: what of the dense layer's output is lost. */
-  readonly error: number;
-  readonly levels: readonly Float32Array[] | undefined;
+  /** ‖Y − (W X + b)‖² / ‖Y‖², Y about its mean: what of the dense layer's output is lost; missing where nobody looked. */
+  readonly error?: number;
 }
 
 export const layerSize = (target: LinearLayer): number => {
@@ -48,21 +47,19 @@ export function compressLayer(algebra: LinearAlgebra, target: LinearLayer, momen
   const shape = { outputs: m, inputs: matrix.inputs, taps: matrix.taps };
   const dense = toMatrix(layer.value.data as Float32Array, matrix);
   const work = makeWorkspace(algebra, m, k);
-  const admm = task.method === "admm";
   const problems = moments.map((group, g) => makeProblem(work, group, dense.subarray(g * m * k, (g + 1) * m * k), shape, task.ridge + 0.05 * Math.min(1, k / group.samples)));
 
   let residual = 0;
-  let solutions = problems.map((problem) => ({ weights: problem.dense, mask: undefined as Uint8Array | undefined }));
+  let solutions: { readonly weights: Float64Array; readonly mask?: Uint8Array | undefined }[] = problems.map((problem) => ({ weights: problem.dense }));
   if (task.pruning !== undefined) {
     const { structure, count } = task.pruning;
     const options = { select: selectorOf(structure, shape), count: Math.max(1, Math.floor(count / groups)), iterations: task.iterations };
     solutions = problems.map((problem) => {
-      const pruned = admm ? pruneByAdmm(problem, options) : pruneByMagnitude(unscaled(problem, problem.dense), options);
+      const pruned = pruneByAdmm(problem, options);
       residual = Math.max(residual, pruned.residual);
-      return { mask: pruned.mask, weights: admm ? pruned.weights : scaled(problem, pruned.weights) };
+      return pruned;
     });
   }
-  let levels: Float32Array[] | undefined;
   if (task.quantization !== undefined) {
     const quantization = task.quantization;
     const common =
@@ -72,16 +69,13 @@ export function compressLayer(algebra: LinearAlgebra, target: LinearLayer, momen
             quantization,
           )
         : undefined;
-    levels = [];
     solutions = problems.map((problem, g) => {
       const { weights: start, mask } = solutions[g] as (typeof solutions)[number];
       const options = { quantization, start, mask, iterations: Math.ceil(task.iterations / 2), common };
-      const quantized = admm ? quantizeByAdmm(problem, options) : quantizeToNearest(problem, options);
+      const quantized = quantizeByAdmm(problem, options);
       residual = Math.max(residual, quantized.residual);
-      levels?.push(...quantized.levels);
       return { weights: quantized.weights, mask };
     });
-    if (common !== undefined) levels = levels.slice(0, 1);
   }
 
   const values = new Float32Array(dense.length);
@@ -99,11 +93,19 @@ export function compressLayer(algebra: LinearAlgebra, target: LinearLayer, momen
     return { moments: group, variance: variancesOf(problem, weights), meanWx: meansOf(plain, group.meanX) };
   });
   const statistics = task.statistics ? estimatedStatistics(target, outcomes) : new Map<string, Float32Array>();
-  return { weights: new Map([[layer.name, fromMatrix(values, matrix)], ...statistics]), residual, error: energy > 0 ? lost / energy : 0, levels };
+  return { weights: new Map([[layer.name, fromMatrix(values, matrix)], ...statistics]), residual, error: energy > 0 ? lost / energy : 0 };
 }
 
-const scaled = ({ scale }: Problem, values: Float64Array): Float64Array => values.map((v, i) => v * (scale[i % scale.length] as number));
 const unscaled = ({ scale }: Problem, values: Float64Array): Float64Array => values.map((v, i) => v / (scale[i % scale.length] as number));
+
+/** The nearest weights of the structure and on the levels, whatever the images: what fitting is compared with. */
+export function projectLayer({ layer }: LinearLayer, { pruning: wanted, quantization }: LayerTask): LayerOutcome {
+  const { matrix } = layer;
+  const dense = toMatrix(layer.value.data as Float32Array, matrix);
+  const pruned = wanted === undefined ? dense : pruning(selectorOf(wanted.structure, matrix), wanted.count).project(dense).values;
+  const values = quantization === undefined ? pruned : quantizing(quantization, matrix, wanted !== undefined).project(pruned).values;
+  return { weights: new Map([[layer.name, fromMatrix(values, matrix)]]), residual: distance(dense, values) };
+}
 
 /** What the ridge adds to the objective of row r. */
 function ridgePart({ gram, dense }: Problem, weights: Float64Array, r: number): number {

@@ -9,7 +9,7 @@ export interface PostTrainingPlan extends Pick<CompressionPlan, "rate" | "scope"
   /** `affine` for layers that are not pruned, `signed` for those that are, unless given. */
   readonly levels?: LevelKind;
   readonly per: "tensor" | "channel";
-  /** `admm`, or what it is compared with: the greatest weights, and each to its nearest level. */
+  /** `admm`, or what it is compared with: the greatest weights, and each at its nearest level, without a look at the images. */
   readonly method: "admm" | "magnitude";
   readonly iterations: number;
   /** Columns of inputs that a layer is fitted to, at most; inputs × 32 at least, where the images give so many. */

@@ -10,7 +10,7 @@ import type { LayerReport } from "../report.ts";
 import { layerReports } from "../report.ts";
 import { Activations, type CalibrationImages, imageBatches } from "./activations.ts";
 import { distill } from "./distill.ts";
-import { compressLayer, isCentred, type LayerTask, layerSize } from "./layer.ts";
+import { compressLayer, isCentred, type LayerOutcome, type LayerTask, layerSize, projectLayer } from "./layer.ts";
 import { collectMoments } from "./moments.ts";
 import { makePostTrainingPlan, type PostTrainingOptions, type PostTrainingPlan } from "./plan.ts";
 import { openRun, type Run } from "./state.ts";
@@ -121,8 +121,8 @@ function tasksOf(net: Graph, plan: PostTrainingPlan): { readonly tasks: Task[]; 
     const pruning = count === undefined || count >= layer.count ? undefined : { structure: structureOf(plan, layer), count };
     const kind = plan.levels ?? (pruning === undefined ? "affine" : "signed");
     const quantization = bits === undefined ? undefined : { kind, bits, per: plan.per };
-    const { method, iterations, ridge, statistics } = plan;
-    tasks.push({ target, task: { pruning, quantization, method, iterations, ridge, statistics } });
+    const { iterations, ridge, statistics } = plan;
+    tasks.push({ target, task: { pruning, quantization, iterations, ridge, statistics } });
   });
   return { tasks: tasks.sort((a, b) => a.target.index - b.target.index), left };
 }
@@ -137,10 +137,20 @@ async function fitLayers(
   { makeStepper, observer, signal }: PostTrainingContext,
 ): Promise<void> {
   if (run.finished === tasks.length) return;
+  const keep = ({ target, task }: Task, { weights, residual, error }: LayerOutcome): void => {
+    for (const [name, data] of weights) run.weights.set(name, data);
+    run.found.set(target.layer.name, { residual, ...(error === undefined ? {} : { error }), ...(task.quantization === undefined ? {} : { bits: task.quantization.bits }) });
+    observer?.({ layer: target.layer.name, done: ++run.finished, total });
+  };
+  if (plan.method === "magnitude") {
+    for (const one of tasks.slice(run.finished)) keep(one, projectLayer(one.target, one.task));
+    return run.save();
+  }
   const [dense, compressed] = activationsOf(net, plan, images, makeStepper);
   const batches = Math.ceil(images.count / plan.batch);
   const algebra = new LinearAlgebra();
-  for (const [number, { target, task }] of tasks.entries()) {
+  for (const [number, one] of tasks.entries()) {
+    const { target, task } = one;
     const { layer, index, input, output } = target;
     // Layers that a checkpoint holds are run once more but not fitted, so that the activations of later ones come about in the same way.
     const isDone = number < run.finished;
@@ -163,12 +173,8 @@ async function fitLayers(
       throw error;
     }
     if (collector === undefined) continue;
-    const outcome = compressLayer(algebra, target, collector.finish(isCentred(target)), task);
-    for (const [name, data] of outcome.weights) run.weights.set(name, data);
-    run.found.set(layer.name, { residual: outcome.residual, error: outcome.error, ...(task.quantization === undefined ? {} : { bits: task.quantization.bits }) });
-    run.finished = number + 1;
+    keep(one, compressLayer(algebra, target, collector.finish(isCentred(target)), task));
     await run.save();
-    observer?.({ layer: layer.name, done: run.finished, total });
   }
 }
 

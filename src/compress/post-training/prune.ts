@@ -53,13 +53,6 @@ export function pruneByAdmm(problem: Problem, { select, count, iterations }: Pru
   return { weights: leastSquares(problem, mask), mask, residual };
 }
 
-/** The greatest weights as they are: what ADMM is compared with. */
-export function pruneByMagnitude(dense: Float64Array, { select, count }: Pick<PruneOptions, "select" | "count">): Pruned {
-  const mask = select(squares(dense), count);
-  const weights = masked(dense, mask);
-  return { weights, mask, residual: relativeDistance(dense, weights) };
-}
-
 function squares(values: Float64Array): Float64Array {
   return values.map((v) => v * v);
 }

@@ -70,14 +70,8 @@ export function quantizeByAdmm(problem: Problem, options: QuantizeOptions): Quan
   return { weights: best, levels: fitted.map(levelsOf), residual: norm === 0 ? 0 : Math.sqrt(difference / norm) };
 }
 
-/** Each weight to its nearest level: what ADMM is compared with. */
-export function quantizeToNearest(problem: Problem, options: QuantizeOptions): Quantized {
-  const fitted = fitRows(problem, options, false);
-  return { weights: rounded(options.start, problem, fitted, options.mask), levels: fitted.map(levelsOf), residual: 0 };
-}
-
 /** Levels of each output for its start weights, each weight's error counting as much as its input's energy. */
-function fitRows({ scale, shape }: Problem, { start, mask, quantization, common }: QuantizeOptions, weighted = true): FittedLevels[] {
+function fitRows({ scale, shape }: Problem, { start, mask, quantization, common }: QuantizeOptions): FittedLevels[] {
   const k = scale.length;
   return Array.from({ length: shape.outputs }, (_, r) => {
     if (common !== undefined) return common;
@@ -85,7 +79,7 @@ function fitRows({ scale, shape }: Problem, { start, mask, quantization, common 
     const values = Float64Array.from(kept, (i) => (start[r * k + i] as number) / (scale[i] as number));
     return fitLevels(values, quantization, {
       grids: likelyGrids(values, quantization),
-      importance: weighted ? Float64Array.from(kept, (i) => (scale[i] as number) ** 2) : undefined,
+      importance: Float64Array.from(kept, (i) => (scale[i] as number) ** 2),
     });
   });
 }

@@ -9,7 +9,7 @@ import type { PostTrainingPlan } from "./plan.ts";
 /** What was found out about a layer. */
 export interface Found {
   readonly residual: number;
-  readonly error: number;
+  readonly error?: number;
   readonly bits?: number;
 }
 
