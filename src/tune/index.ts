@@ -47,8 +47,8 @@ export interface TuneResult {
 /** A tenth of the space, but no less than 3 choices. */
 export const fewCandidates = (space: number): number => Math.min(space, Math.max(3, Math.floor(space / 10)));
 
-/** Fewer where they cost more: a sixteenth, at least 3. Counts go to choices that learned rankings put first. */
-export const fewCounts = (space: number): number => Math.min(space, Math.max(3, Math.floor(space / 16)));
+/** Fewer where none is spoilt and what is learned helps: a twelfth of the space, but no less than 2 choices. */
+export const fewCounts = (space: number): number => Math.min(space, Math.max(2, Math.floor(space / 12)));
 
 /** What is not measured looks so much cheaper to the search, so that lowering's other plans get their turn if they come near. */
 const optimism = 0.85;
@@ -100,6 +100,7 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
         log = mergeLogs(log, { records: [record] });
         await options.onRecord?.(record);
       }
+      if (measurer.exact) break; // what was learned ranks the others' choices anew
     }
   }
 }
