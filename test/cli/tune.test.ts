@@ -78,4 +78,17 @@ describe("tune", () => {
     const elsewhere = await cadnn("tune", at("net.onnx"), "--target", "wasm-vax");
     expect([elsewhere.code, elsewhere.stderr]).toEqual([2, expect.stringContaining('there is no target "wasm-vax"')]);
   });
+
+  test("counts for a core, and says what is missing to do so", async () => {
+    const unknown = await cadnn("tune", at("net.onnx"), "--core", "m1");
+    expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining("Cores are: a55, a73, a76, a710, x1")]);
+    const x64 = await cadnn("tune", at("net.onnx"), "--core", "a76", "--target", "wasm-x64-plain");
+    expect([x64.code, x64.stderr]).toEqual([2, expect.stringContaining("this engine does not run that target")]);
+    const path = process.env.PATH;
+    process.env.PATH = at("cache");
+    const bare = await cadnn("tune", at("net.onnx"), "--core", "a76");
+    process.env.PATH = path;
+    expect([bare.code, bare.stderr]).toEqual([1, expect.stringContaining("error E_TOOL_MISSING at qemu-aarch64")]);
+    expect(bare.stderr).toContain("apt-get install qemu-user");
+  });
 });
