@@ -25,21 +25,39 @@ export const streamHeaderBytes = (s: StreamShape): number => Math.ceil(((streamP
 
 export const entryBytes = (s: Pick<StreamShape, "filters">): number => 4 * (1 + s.filters);
 
+const listed = new WeakMap<ArrayLike<number>, Uint32Array>();
+
+/** Indices of the non-zeros, listed once for each weight, whatever the number of its streams. */
+function nonZerosOf(w: ArrayLike<number>): Uint32Array {
+  const known = listed.get(w);
+  if (known !== undefined) return known;
+  const indices = new Uint32Array(w.length);
+  let count = 0;
+  for (let i = 0; i < w.length; i++) {
+    indices[count] = i;
+    if (w[i] !== 0) count++;
+  }
+  const list = indices.slice(0, count);
+  listed.set(w, list);
+  return list;
+}
+
 /** Bytes of the stream of the weight w. */
 export function streamBytes(s: StreamShape, w: ArrayLike<number>): number {
-  const rows = streamRows(s);
-  const passes = streamPasses(s);
   const perPass = s.pass * s.taps.length;
   const depth = s.channels * s.taps.length;
+  const indices = nonZerosOf(w);
   let entries = 0;
-  for (let row = 0; row < rows; row++)
-    for (let pass = 0; pass < passes; pass++) {
-      const first = row * s.filters * depth + pass * perPass;
-      const last = row * s.filters * depth + Math.min(depth, (pass + 1) * perPass);
-      let count = 0;
-      for (let i = first; i < last; i++) if (w[i] !== 0) count++;
-      entries += Math.ceil(count / s.group) * s.group;
-    }
+  for (let at = 0; at < indices.length; ) {
+    // The non-zeros of one filter in one pass; the second filter of a row has them where the first one has.
+    const index = indices[at] as number;
+    const filter = Math.floor(index / depth);
+    const pass = Math.floor((index - filter * depth) / perPass);
+    const end = filter * depth + Math.min(depth, (pass + 1) * perPass);
+    const first = at;
+    while (at < indices.length && (indices[at] as number) < end) at++;
+    if (filter % s.filters === 0) entries += Math.ceil((at - first) / s.group) * s.group;
+  }
   return streamHeaderBytes(s) + (entries + s.group) * entryBytes(s);
 }
 
