@@ -21,21 +21,30 @@ export const fastMax = (target: Target, a: V128, b: V128): V128 => (target.pseud
 
 /** Applies an activation to vectors that are already in locals. NaN passes through. */
 export function emitActivation(fn: FunctionBuilder, target: Target, activation: Activation, values: Local<"v128"> | readonly Local<"v128">[]): void {
-  const activate = activator(fn, target, activation);
-  for (const value of "index" in values ? [values] : values) activate(value);
+  const all = "index" in values ? [values] : values;
+  if (activation.kind === "expr") for (const value of all) fn.set(value, emitExpr(fn, target, activation.expr, [value]));
+  // One bound of all after the other, so that no vector waits for the instruction before.
+  if (activation.kind === "clamp") for (const bound of bounds(fn, target, activation)) for (const value of all) bound(value);
 }
 
 /** What applies an activation to one vector after another; a clamp's bounds are made once, here, for all of them. */
 export function activator(fn: FunctionBuilder, target: Target, activation: Activation): (value: Local<"v128">) => void {
   if (activation.kind === "none") return () => undefined;
   if (activation.kind === "expr") return (value) => fn.set(value, emitExpr(fn, target, activation.expr, [value]));
-  // pmax(v, low) is v unless v < low, so NaN stays; so does min/max.
-  const low = activation.low === Number.NEGATIVE_INFINITY ? undefined : fn.let(f32x4.const(activation.low));
-  const high = activation.high === Number.POSITIVE_INFINITY ? undefined : fn.let(f32x4.const(activation.high));
+  const clamp = bounds(fn, target, activation);
   return (value) => {
-    if (low !== undefined) fn.set(value, fastMax(target, value, low));
-    if (high !== undefined) fn.set(value, fastMin(target, value, high));
+    for (const bound of clamp) bound(value);
   };
+}
+
+/** pmax(v, low) is v unless v < low, so NaN stays; so does min/max. */
+function bounds(fn: FunctionBuilder, target: Target, { low, high }: Activation & { readonly kind: "clamp" }): ((value: Local<"v128">) => void)[] {
+  const least = low === Number.NEGATIVE_INFINITY ? undefined : fn.let(f32x4.const(low));
+  const most = high === Number.POSITIVE_INFINITY ? undefined : fn.let(f32x4.const(high));
+  return [
+    ...(least === undefined ? [] : [(value: Local<"v128">) => fn.set(value, fastMax(target, value, least))]),
+    ...(most === undefined ? [] : [(value: Local<"v128">) => fn.set(value, fastMin(target, value, most))]),
+  ];
 }
 
 /**

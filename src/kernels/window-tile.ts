@@ -1,7 +1,7 @@
 import type { Tile } from "./region.ts";
 
-/** A tap of a window, and which lanes of its vector lie inside of the input: bit l for lane l. */
-interface Use {
+/** An accumulator that wants a vector, and the tap that it is for. */
+export interface Use {
   readonly accumulator: number;
   readonly tap: number;
 }
@@ -59,7 +59,7 @@ export function rowInside({ border }: Sliding, row: number, t: number): boolean 
  * The vectors that a tile at an output row and column (or at all of some columns) needs, each once, row by row of the input, and in a row those first that many vectors of
  * output begin with, so that neighbours in the list feed different accumulators.
  */
-export function needsOf(s: Sliding, tile: Tile, row: number, column: number | readonly number[]): Need[] {
+export function needsOf(s: Sliding, tile: Tile, row: number, column: number | readonly number[], inward = false): Need[] {
   // Rows narrower than the window reach the same element from different columns.
   const needs = new Map<string, { offset: number; column: number; line: number; mask: number | undefined; uses: Use[] }>();
   const step = s.columnStep;
@@ -81,7 +81,10 @@ export function needsOf(s: Sliding, tile: Tile, row: number, column: number | re
       }
     }
   });
-  return [...needs.values()].sort((a, b) => a.line - b.line || (a.column % (4 * step)) - (b.column % (4 * step)) || a.column - b.column);
+  const lines = [...new Set([...needs.values()].map((need) => need.line))].sort((a, b) => a - b);
+  // With `inward` the first and the last line come together, then the second and the last but one, so that no sum has all its terms at the end.
+  const turn = (line: number): number => (inward ? Math.min(lines.indexOf(line), lines.length - 1 - lines.indexOf(line)) : line);
+  return [...needs.values()].sort((a, b) => turn(a.line) - turn(b.line) || (a.column % (4 * step)) - (b.column % (4 * step)) || a.line - b.line || a.column - b.column);
 }
 
 /** How a vector comes to be: loaded from an offset (elements), or as lanes of two earlier ones. */
@@ -135,6 +138,48 @@ export function planVectors(needs: readonly Need[], columnStep: 1 | 2, shifts: b
   };
   const madeBy = needs.map(one);
   return { steps, madeBy };
+}
+
+/** What to do next: a step of the plan, or one use of a need. */
+export type Action = { readonly step: number } | { readonly need: number; readonly use: number };
+
+/** How many multiplications apart two of one sum should be: on processors that issue two a cycle in order and wait 4 cycles for a sum. */
+const apart = 8;
+
+/**
+ * An order for processors that execute in order: up to `held` vectors are there before their turn, and of their uses that one comes next whose sum was added to
+ * longest ago. With `held` 0 each vector is made when it is needed, and used up at once.
+ */
+export function schedule(needs: readonly Need[], { madeBy }: VectorPlan, held: number): Action[] {
+  const actions: Action[] = [];
+  const open: { need: number; left: number[] }[] = [];
+  const touched = new Map<number, number>();
+  let [made, reached, time] = [0, 0, 0];
+  const makeNext = (): void => {
+    const last = madeBy[reached] as number;
+    for (; made <= last; made++) actions.push({ step: made });
+    open.push({ need: reached, left: (needs[reached] as Need).uses.map((_, i) => i) });
+    reached++;
+    time++;
+  };
+  while (reached < needs.length || open.length > 0) {
+    if (reached < needs.length && open.length <= held) {
+      makeNext();
+      if (held > 0 && open.length <= held && reached < needs.length) continue;
+    }
+    const age = (need: number, use: number): number => Math.min(apart, time - (touched.get(((needs[need] as Need).uses[use] as Use).accumulator) ?? Number.NEGATIVE_INFINITY));
+    let best: { place: number; use: number; age: number } | undefined;
+    open.forEach(({ need, left }, place) => {
+      for (const use of left) if (best === undefined || age(need, use) > best.age) best = { place, use, age: age(need, use) };
+    });
+    const { place, use } = held === 0 ? { place: 0, use: (open[0] as { left: number[] }).left[0] as number } : (best as unknown as { place: number; use: number });
+    const from = open[place] as { need: number; left: number[] };
+    actions.push({ need: from.need, use });
+    touched.set(((needs[from.need] as Need).uses[use] as Use).accumulator, time++);
+    from.left.splice(from.left.indexOf(use), 1);
+    if (from.left.length === 0) open.splice(place, 1);
+  }
+  return actions;
 }
 
 /** A run of tiles along one direction that meet the border alike; the last of all tiles moves back to end with the region. */

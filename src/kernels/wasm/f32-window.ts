@@ -1,11 +1,24 @@
-import type { Target } from "../../codegen/target.ts";
+import { foldsOffset, type Target } from "../../codegen/target.ts";
 import { f32x4, type I32, i32, i32x4, type V128, v128 } from "../../codegen/wasm/code.ts";
 import type { FunctionBuilder, Local } from "../../codegen/wasm/function.ts";
 import type { Activation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext } from "../kernel.ts";
 import { type Region, registersOf, type Tile, tileFits, tilesOf, vectorOffsets } from "../region.ts";
 import { emitActivation, madd } from "../vector-math.ts";
-import { type Border, lanesInside, type Need, needsOf, planVectors, rowInside, type Sliding, tileRuns, type VectorStep } from "../window-tile.ts";
+import {
+  type Border,
+  lanesInside,
+  type Need,
+  needsOf,
+  planVectors,
+  rowInside,
+  type Sliding,
+  schedule,
+  tileRuns,
+  type Use,
+  type VectorPlan,
+  type VectorStep,
+} from "../window-tile.ts";
 
 /**
  * y[c, p] = act(bias[c] + Σ_t w[c, t] · x[c, p + tap t] + residual[c, p]) (depthwise convolution), max_t x[c, p + tap t] (max pooling, NaN wins),
@@ -37,7 +50,7 @@ export interface WindowProblem {
 
 export interface WindowChoice {
   readonly tile: Tile;
-  /** Vectors that are loaded before the one whose turn it is. */
+  /** Vectors that are there before their turn. */
   readonly ahead: number;
   /** Whether each element of a row is loaded once and shifted into its place by shuffles, or vectors are loaded from wherever they start. */
   readonly shifts: boolean;
@@ -47,13 +60,10 @@ export const f32Window = defineKernel<WindowProblem, WindowChoice>({
   name: "f32-window",
   backend: "wasm",
   operands: (p) => ["x", ...(p.kind === "depthwise" ? ["w"] : []), ...(p.bias ? ["bias"] : []), ...(p.residual ? ["residual"] : []), "y"],
-  choices: (p) =>
+  choices: (p, target) =>
     tileCandidates
       .filter((tile) => tileFits(p.region, tile))
-      .flatMap((tile) => [
-        { tile, ahead: 0, shifts: false },
-        { tile, ahead: 0, shifts: true },
-      ]),
+      .flatMap((tile) => (target.inOrder ? [2, 4] : [0]).flatMap((ahead) => [false, true].map((shifts) => ({ tile, ahead, shifts })))),
   cost(p, choice, target) {
     const { tile } = choice;
     const needs = needsOf(slidingOf(p), tile, Math.min(tile.rows, p.region.h - tile.rows), Math.min(4 * tile.vectors, p.region.w - 4 * tile.vectors));
@@ -72,6 +82,9 @@ export const f32Window = defineKernel<WindowProblem, WindowChoice>({
     // Where a plane does not fit the first-level cache, more rows at once than the processor fetches ahead make each tile wait.
     const streams = 4 * p.inStride > target.l1Bytes ? Math.max(0, rowsIn + tile.rows - 9) : 0;
     const work = Math.max(0.5 * (vectors * p.taps.length + 0.7 * shuffles), 0.5 * (loads + reloads));
+    // Waiting for what is not there yet, by counts of instructions: the mean of processors that execute in order and of others that do not.
+    const ordered = (target.fma ? 0.56 : 1.1) * vectors * p.taps.length + 0.66 * shuffles + 0.15 * loads + 1.2 * vectors + 0.1 * choice.ahead + 9;
+    if (target.inOrder) return p.channels * (tilesOf(p.region, tile).count * (ordered + 0.5 * reloads) + 20);
     const perTile = work + 0.15 * loads + lines / 45 + 3.5 * streams + 3;
     return p.channels * (tilesOf(p.region, tile).count * perTile + 20);
   },
@@ -96,7 +109,7 @@ export const f32Window = defineKernel<WindowProblem, WindowChoice>({
       if (p.bias) fn.set(bias, v128.load32Splat(i32.add(operand("bias"), i32.shl(channel, i32.const(2)))));
       emitPlane(fn, p, choice.tile, inPlane, outPlane, (row, column, input, output) => {
         const maskOf = typeof column === "number" ? ({ mask }: Need) => masks.get(mask as number) as Local<"v128"> : movingMasks(fn, p, column.first);
-        const needs = needsOf(slidingOf(p), choice.tile, row, typeof column === "number" ? column : column.starts);
+        const needs = needsOf(slidingOf(p), choice.tile, row, typeof column === "number" ? column : column.starts, choice.ahead > 0);
         emitTile(context, p, choice, needs, { weights, bias, maskOf }, input, output);
       });
       fn.set(outPlane, i32.add(outPlane, i32.const(4 * p.outStride)));
@@ -252,14 +265,15 @@ function emitTile(context: EmitContext, p: WindowProblem, choice: WindowChoice, 
   }
   const combine = (a: Local<"v128">, x: V128, tap: number): V128 =>
     p.kind === "depthwise" ? madd(target, x, weights[tap] as V128, a) : p.kind === "max" ? f32x4.max(a, x) : f32x4.add(a, x);
-  emitNeeds(fn, target, p.columnStep, choice, needs, input, (need, loaded) => {
-    const mask = need.mask === 15 ? undefined : maskOf(need);
-    const x = mask === undefined ? loaded : fn.let(outside === 0 ? v128.and(loaded, mask) : v128.bitselect(loaded, f32x4.const(outside), mask));
-    for (const { accumulator, tap } of need.uses) {
-      const a = acc[accumulator] as Local<"v128">;
-      fn.set(a, started.has(accumulator) ? combine(a, x, tap) : x);
-      started.add(accumulator);
-    }
+  const masked = (need: Need, loaded: Local<"v128">): Local<"v128"> => {
+    if (need.mask === 15) return loaded;
+    const mask = maskOf(need);
+    return fn.let(outside === 0 ? v128.and(loaded, mask) : v128.bitselect(loaded, f32x4.const(outside), mask));
+  };
+  emitNeeds(fn, target, p.columnStep, choice, needs, input, masked, ({ accumulator, tap }, x) => {
+    const a = acc[accumulator] as Local<"v128">;
+    fn.set(a, started.has(accumulator) ? combine(a, x, tap) : x);
+    started.add(accumulator);
   });
   acc.forEach((a, i) => {
     if (!started.has(i)) fn.set(a, f32x4.const(outside));
@@ -276,7 +290,7 @@ function emitTile(context: EmitContext, p: WindowProblem, choice: WindowChoice, 
   acc.forEach((a, i) => fn.store(y, a, at.offset + (offsets[i] as number)));
 }
 
-/** Makes each needed vector in turn, with loads `ahead` of it. */
+/** Makes the needed vectors and uses them, in the order of `schedule`. */
 function emitNeeds(
   fn: FunctionBuilder,
   target: Target,
@@ -284,33 +298,43 @@ function emitNeeds(
   { ahead, shifts }: WindowChoice,
   needs: readonly Need[],
   input: Address,
-  use: (need: Need, vector: Local<"v128">) => void,
+  masked: (need: Need, vector: Local<"v128">) => Local<"v128">,
+  combine: (use: Use, vector: Local<"v128">) => void,
 ): void {
-  const addressOf = addresses(fn, target, input);
-  const { steps, madeBy } = planVectors(needs, columnStep, shifts);
+  const plan = planVectors(needs, columnStep, shifts);
+  const addressOf = addresses(fn, target, input, plan);
   const made: Local<"v128">[] = [];
-  const loads = steps.flatMap((step, i) => ("load" in step ? [i] : []));
-  let issued = 0;
-  let done = 0;
-  needs.forEach((need, i) => {
-    const last = madeBy[i] as number;
-    for (; done <= last; done++) {
-      const step = steps[done] as VectorStep;
-      const before = loads.filter((l) => l <= done).length;
-      for (; issued < Math.min(loads.length, before + ahead); issued++) {
-        const index = loads[issued] as number;
-        const { base, offset } = addressOf(4 * (steps[index] as { load: number }).load);
-        made[index] = fn.let(v128.load(base, offset));
-      }
-      if (!("load" in step)) made[done] = fn.let(v128.shuffle(made[step.low] as V128, made[step.high] as V128, step.lanes));
+  const ready = new Map<number, Local<"v128">>();
+  for (const action of schedule(needs, plan, ahead)) {
+    if ("step" in action) {
+      const step = plan.steps[action.step] as VectorStep;
+      if ("load" in step) {
+        const { base, offset } = addressOf(4 * step.load);
+        made[action.step] = fn.let(v128.load(base, offset));
+      } else made[action.step] = fn.let(v128.shuffle(made[step.low] as V128, made[step.high] as V128, step.lanes));
+      continue;
     }
-    use(need, made[last] as Local<"v128">);
-  });
+    const need = needs[action.need] as Need;
+    const vector = ready.get(action.need) ?? masked(need, made[plan.madeBy[action.need] as number] as Local<"v128">);
+    ready.set(action.need, vector);
+    combine(need.uses[action.use] as Use, vector);
+  }
 }
 
-/** Addresses of byte offsets from one that may be negative. */
-function addresses(fn: FunctionBuilder, _target: Target, { base, offset }: Address): (bytes: number) => { base: I32; offset: number } {
-  let moved: { base: I32; offset: number } = { base, offset };
-  if (offset < 0) moved = { base: fn.let(i32.add(base, i32.const(offset))), offset: 0 };
-  return (bytes) => ({ base: moved.base, offset: moved.offset + bytes });
+/**
+ * Addresses of byte offsets from one that may be negative. Where static offsets fold into loads as multiples only, offsets that leave the same rest share an address.
+ */
+function addresses(fn: FunctionBuilder, target: Target, { base, offset }: Address, { steps }: VectorPlan): (bytes: number) => { base: I32; offset: number } {
+  const multiple = foldsOffset(target, 4100) ? 1 : 16;
+  const least = Math.min(0, ...steps.flatMap((step) => ("load" in step ? [offset + 4 * step.load] : [])));
+  const moved = new Map<number, Local<"i32">>();
+  return (bytes) => {
+    const rest = (((offset + bytes - least) % multiple) + multiple) % multiple;
+    let address = moved.get(rest);
+    if (address === undefined) {
+      address = rest + least === 0 ? base : fn.let(i32.add(base, i32.const(rest + least)));
+      moved.set(rest, address);
+    }
+    return { base: address, offset: offset + bytes - least - rest };
+  };
 }
