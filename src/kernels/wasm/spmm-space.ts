@@ -68,6 +68,7 @@ type Groups = Pick<SpmmChoice, "group" | "ahead">;
 
 const groupsNow: readonly Groups[] = [
   { group: 4, ahead: 0 },
+  { group: 2, ahead: 0 },
   { group: 1, ahead: 0 },
 ];
 
@@ -137,7 +138,7 @@ function costAhead(p: SpmmProblem, choice: SpmmChoice, target: Target): number {
   const lines = linesOf(p, tile);
   const resident = Math.min(1, target.l1Bytes / (channels * lines * 64));
   const rowStarts = tile.rows > 1 && !foldsOffset(target, 4 * p.region.inPitch + 256) ? 0.6 * (tile.rows - 1) : 0;
-  const waits = ahead === 0 ? 0.27 : ahead === 1 ? 0.1 : 0;
+  const waits = ([0.27, 0.1, 0.015, 0][ahead] ?? 0.01) as number;
   const perVector = (filters === 1 ? 0.573 : 0.98) + (target.fma ? 0 : 0.42 * filters) + waits;
   const perEntry = 3.5 + (group === 2 ? 0.8 : group === 1 ? 3 : 0) + vectors * perVector + spills + rowStarts + (1 - resident) * lines * 0.5;
   const perRow = 5 + filters * vectors * (2.7 + (p.residual ? 0.6 : 0));
@@ -153,11 +154,13 @@ export function spmmCost(p: SpmmProblem, choice: SpmmChoice, target: Target): nu
   const passes = passesOf(p, choice);
   const entries = p.nonZeros / filters;
   // Entry by entry the multiplications of one accumulator wait for each other; with all in the first-level cache, measured on x64.
-  const live = target.loadsFirst ? filters * vectors + vectors * (group === 4 ? 2 : 1) + filters : filters * (vectors + (group === 4 ? 2 : 1)) + 1;
+  const live = target.loadsFirst
+    ? filters * vectors + vectors * (group === 4 ? 2 : group === 2 ? 1.5 : 1) + filters
+    : filters * (vectors + (group === 4 ? 2 : 1)) + (group === 2 ? 2 : 1);
   const spills = Math.max(0, live - target.vectorRegisters + (target.loadsFirst ? 1 : 0)) * (target.loadsFirst ? 1.9 : 0.6);
-  const compute = Math.max(3.6, vectors * filters * (target.fma ? 0.52 : 0.56) + (group === 4 ? 0.1 : 0.4) + (filters === 2 ? 0.6 : 0)) + spills;
+  const compute = Math.max(3.6, vectors * filters * (target.fma ? 0.52 : 0.56) + { 1: 0.4, 2: 0.3, 4: 0.1 }[group] + (filters === 2 ? 0.6 : 0)) + spills;
   const reading = choice.packed ? packedReading(p, choice, target) : scatteredReading(p, choice, target);
-  const padding = group === 4 ? 1.5 * rows * passes : 0;
+  const padding = ((group - 1) / 2) * rows * passes;
   const sums = passes === 1 ? 0 : (passes - 1) * rows * filters * vectors * 1.6;
   const perTile = (entries + padding) * (Math.max(compute, reading.far) + reading.translation + 0.4) + passes * (rows * (filters * vectors * 1.2 + 18) + reading.first) + sums;
   return tilesOf(p.region, tile).count * perTile;
