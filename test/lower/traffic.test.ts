@@ -18,11 +18,11 @@ test("a pointwise convolution reads its planes and its residual, and writes its 
 });
 
 test("a sparse product walks its weights once a tile, and comes back to one pass of channels", () => {
-  const traffic = trafficOfLayer("conv 128x512x1x1 of 512 channels 28x28 stride 1x1 pads 0,0,0,0 bias relu", 0.9);
+  const traffic = trafficOfLayer("conv 256x256x3x3 of 256 channels 14x14 stride 1x1 pads 1,1,1,1 bias relu", 0.9);
   expect(traffic?.kernel).toBe("f32-spmm");
   expect(traffic?.walks).toBeGreaterThan(1);
   expect(traffic?.tile).toBeLessThanOrEqual(targets["wasm-arm64-relaxed"].l1Bytes);
-  expect(traffic?.weights).toBeLessThan(4 * 128 * 512);
+  expect(traffic?.weights).toBeLessThan(4 * 256 * 256 * 9);
 });
 
 test("a depthwise convolution comes back to a few rows", () => {

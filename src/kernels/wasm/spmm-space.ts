@@ -125,7 +125,7 @@ function packedReading(p: SpmmProblem, { tile, channels }: SpmmChoice, target: T
 
 /**
  * The geometric mean of the cycles that models of ARM's cores, in-order and out-of-order ones, give; fitted to counts of what V8 compiles, where each store takes
- * four instructions. What does not fit the first-level cache takes half a cycle a line more, which is a guess: large cores load ahead by themselves.
+ * four instructions. What does not fit the first-level cache takes 0.8 cycles a line more, which is a guess: large cores load ahead by themselves.
  */
 function costAhead(p: SpmmProblem, choice: SpmmChoice, target: Target): number {
   const { tile, group, filters, ahead, channels } = choice;
@@ -140,7 +140,7 @@ function costAhead(p: SpmmProblem, choice: SpmmChoice, target: Target): number {
   const rowStarts = tile.rows > 1 && !foldsOffset(target, 4 * p.region.inPitch + 256) ? 0.6 * (tile.rows - 1) : 0;
   const waits = ([0.27, 0.1, 0.015, 0][ahead] ?? 0.01) as number;
   const perVector = (filters === 1 ? 0.573 : 0.98) + (target.fma ? 0 : 0.42 * filters) + waits;
-  const perEntry = 3.5 + (group === 2 ? 0.8 : group === 1 ? 3 : 0) + vectors * perVector + spills + rowStarts + (1 - resident) * lines * 0.5;
+  const perEntry = 3.5 + (group === 2 ? 0.8 : group === 1 ? 3 : 0) + vectors * perVector + spills + rowStarts + (1 - resident) * lines * 0.8;
   const perRow = 5 + filters * vectors * (2.7 + (p.residual ? 0.6 : 0));
   return tilesOf(p.region, tile).count * (entries * perEntry + rows * (perRow + (passes - 1) * (5 + 3 * filters * vectors)));
 }
