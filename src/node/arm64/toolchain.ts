@@ -7,15 +7,19 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { CadnnError } from "../../errors.ts";
 
-/** Programs that emulate ARM64 and model its processors. */
-export interface Toolchain {
+/** Programs that emulate ARM64. */
+export interface Emulator {
   readonly qemu: string;
-  /** QEMU's plugin that counts. */
-  readonly plugin: string;
   /** Node for ARM64. */
   readonly node: string;
   /** Version of its V8, `14.6`. */
   readonly v8Version: string;
+}
+
+/** Programs that emulate ARM64, count instructions and model processors. */
+export interface Toolchain extends Emulator {
+  /** QEMU's plugin that counts. */
+  readonly plugin: string;
   readonly llvmMc: string;
   readonly llvmMca: string;
   readonly llvmVersion: number;
@@ -139,8 +143,12 @@ export function findToolchain(): Promise<Toolchain> {
 }
 
 async function locate(): Promise<Toolchain> {
-  const qemu = await findQemu();
   const llvm = await findLlvm();
-  const plugin = await buildPlugin();
-  return { qemu, plugin, ...(await findNode(qemu)), ...llvm };
+  return { ...(await findEmulator()), plugin: await buildPlugin(), ...llvm };
+}
+
+/** Finds what runs code for ARM64, without what counts: QEMU, and an arm64 Node, which is installed where that was not done yet. Throws `E_TOOL_MISSING`. */
+export async function findEmulator(): Promise<Emulator> {
+  const qemu = await findQemu();
+  return { qemu, ...(await findNode(qemu)) };
 }
