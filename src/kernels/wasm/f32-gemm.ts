@@ -151,31 +151,35 @@ export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
     const { fn, begin, end } = context;
     const blocks = Math.floor(p.m / choice.filters);
     const rest = p.m % choice.filters;
+    if (choice.split === "tiles") return emitTiles(context, p, choice, i32.const(blocks), rest);
     const tiles = tilesOf(p.region, choice.tile).count;
     const tile = fn.local("i32");
-    const block = fn.local("i32");
-    if (choice.split === "tiles") {
-      const first = fn.let(begin);
-      const last = fn.local("i32");
-      fn.while(i32.ltS(first, end), () => {
-        fn.set(last, i32.select(i32.add(first, i32.const(choice.chunk)), end, i32.ltS(i32.add(first, i32.const(choice.chunk)), end)));
-        fn.set(block, i32.const(0));
-        if (blocks > 0) fn.for(block, i32.const(blocks), 1, () => emitBlock(context, p, choice, choice.filters, block, tile, first, last));
-        if (rest > 0) emitBlock(context, p, choice, rest, block, tile, first, last);
-        fn.set(first, last);
-      });
-    } else {
-      fn.set(block, begin);
-      fn.for(block, end, 1, () => {
-        const full = () => emitBlock(context, p, choice, choice.filters, block, tile, i32.const(0), i32.const(tiles));
-        const partial = () => emitBlock(context, p, choice, rest, block, tile, i32.const(0), i32.const(tiles));
-        if (rest === 0) full();
-        else if (blocks === 0) partial();
-        else fn.if(i32.ltS(block, i32.const(blocks)), full, partial);
-      });
-    }
+    const block = fn.let(begin);
+    fn.for(block, end, 1, () => {
+      const full = () => emitBlock(context, p, choice, choice.filters, block, tile, i32.const(0), i32.const(tiles));
+      const partial = () => emitBlock(context, p, choice, rest, block, tile, i32.const(0), i32.const(tiles));
+      if (rest === 0) full();
+      else if (blocks === 0) partial();
+      else fn.if(i32.ltS(block, i32.const(blocks)), full, partial);
+    });
   },
 });
+
+/** Tiles begin…end, chunk by chunk, of so many whole blocks of filters and one of the `rest` that is left. */
+export function emitTiles(context: EmitContext, p: GemmProblem, choice: GemmChoice, blocks: I32, rest: number): void {
+  const { fn, begin, end } = context;
+  const tile = fn.local("i32");
+  const block = fn.local("i32");
+  const first = fn.let(begin);
+  const last = fn.local("i32");
+  fn.while(i32.ltS(first, end), () => {
+    fn.set(last, i32.select(i32.add(first, i32.const(choice.chunk)), end, i32.ltS(i32.add(first, i32.const(choice.chunk)), end)));
+    fn.set(block, i32.const(0));
+    if (p.m >= choice.filters) fn.for(block, blocks, 1, () => emitBlock(context, p, choice, choice.filters, block, tile, first, last));
+    if (rest > 0) emitBlock(context, p, choice, rest, block, tile, first, last);
+    fn.set(first, last);
+  });
+}
 
 /** A tile of `laneFilters` filters: multiplications and spreading take turns with nothing else, loads cost little, and each turn and tile has its overhead. */
 function laneCycles(p: GemmProblem, { tile, lanes = 1, taps }: GemmChoice, target: Target): number {
@@ -220,9 +224,10 @@ function emitProduct(
   const x = fn.let(i32.add(operand("x"), inOffset));
   if (lanes !== undefined && filters === laneFilters) {
     const start = bias && fn.let(v128.load(bias));
-    const sums = Array.from({ length: filters }, (_, f) =>
-      Array.from({ length: vectors }, () => fn.let(start === undefined ? f32x4.const(0) : v128.shuffle(start, start, [f, f, f, f]))),
-    );
+    const sums = Array.from({ length: filters }, (_, f) => {
+      const first = fn.let(start === undefined ? f32x4.const(0) : v128.shuffle(start, start, [f, f, f, f]));
+      return Array.from({ length: vectors }, (_, i) => (i === 0 ? first : fn.let(first)));
+    });
     const { channels, channelStride, taps, region } = p;
     emitLaneProduct(
       fn,

@@ -6,7 +6,7 @@ import { defineKernel, type EmitContext } from "../kernel.ts";
 import { type Region, setTileOffsets, tilesOf } from "../region.ts";
 import { emitActivation } from "../vector-math.ts";
 import { type Four, inputTransform, mapFour, mapSix, outputTransform, type Six, transpose, transposeHigh, winogradPoints } from "../winograd.ts";
-import { f32Gemm, type GemmChoice, type GemmProblem } from "./f32-gemm.ts";
+import { emitTiles, f32Gemm, type GemmChoice, type GemmProblem } from "./f32-gemm.ts";
 
 /**
  * y[m, p] = act(bias[m] + Σ_c Σ_t w[m, c, t] · x[c, p + tap t] + residual[m, p]) for the 3×3 taps of stride 1, by Winograd's F(4×4, 3×3).
@@ -248,7 +248,7 @@ function prepareProducts(context: EmitContext, p: WinogradProblem, choice: Winog
   const { fn, operand } = context;
   const { inputs, inputStride, sums, sumStride } = slotOf(p, choice);
   const fullGroups = Math.floor(p.m / choice.group);
-  const rest = p.m % choice.group;
+  const last = p.m % choice.group;
   const { vectors } = choice.product.tile;
   return (group) => {
     const x = fn.let(i32.add(scratch, i32.const(inputs)));
@@ -261,26 +261,40 @@ function prepareProducts(context: EmitContext, p: WinogradProblem, choice: Winog
     ]);
     const begin = fn.let(i32.const(0));
     const end = fn.let(i32.divU(i32.add(quads, i32.const(vectors - 1)), i32.const(vectors)));
-    const products = (filters: number) => {
+    /** `count` filters: so many whole blocks of the product's, and one of the `rest`. */
+    const products = (count: I32, blocks: I32, rest: number) => {
       const points = fn.let(i32.const(winogradPoints));
+      const pointBytes = fn.let(i32.mul(count, i32.const(4 * p.channels)));
       fn.doWhile(
         () => {
-          f32Gemm.emit({ ...context, operand: (name) => operands.get(name) as Local<"i32">, begin, end }, productOf(p, shapeOf(choice), filters), choice.product);
+          emitTiles(
+            { ...context, operand: (name) => operands.get(name) as Local<"i32">, begin, end },
+            productOf(p, shapeOf(choice), Math.min(choice.group, p.m)),
+            choice.product,
+            blocks,
+            rest,
+          );
           fn.set(x, i32.add(x, i32.const(inputStride)));
-          fn.set(w, i32.add(w, i32.const(4 * filters * p.channels)));
+          fn.set(w, i32.add(w, pointBytes));
           fn.set(y, i32.add(y, i32.const(sumStride)));
           fn.set(points, i32.sub(points, i32.const(1)));
         },
         () => points,
       );
     };
-    if (rest === 0) products(choice.group);
-    else if (fullGroups === 0) products(rest);
-    else
+    const { filters } = choice.product;
+    const ofGroup = (count: number) => products(i32.const(count), i32.const(Math.floor(count / filters)), count % filters);
+    const isFull = i32.ltS(group, i32.const(fullGroups));
+    if (last === 0) ofGroup(choice.group);
+    else if (fullGroups === 0) ofGroup(last);
+    else if (last % filters === 0) {
+      const count = fn.let(i32.select(i32.const(choice.group), i32.const(last), isFull));
+      products(count, fn.let(i32.divU(count, i32.const(filters))), 0);
+    } else
       fn.if(
-        i32.ltS(group, i32.const(fullGroups)),
-        () => products(choice.group),
-        () => products(rest),
+        isFull,
+        () => ofGroup(choice.group),
+        () => ofGroup(last),
       );
   };
 }
