@@ -1,5 +1,5 @@
 import { foldsOffset, type Target } from "../codegen/target.ts";
-import { type I32, i32, v128 } from "../codegen/wasm/code.ts";
+import { f32x4, type I32, i32, type V128, v128 } from "../codegen/wasm/code.ts";
 import type { FunctionBuilder, Local } from "../codegen/wasm/function.ts";
 import type { Tile } from "./region.ts";
 import { madd } from "./vector-math.ts";
@@ -91,11 +91,22 @@ export function emitLaneProduct(
     const start = fn.let(i32.sub(i32.add(channel, i32.load(tap)), i32.const(4 * (p.taps[0] as number))));
     next.forEach((n, r) => fn.set(n, r === 0 ? start : i32.add(start, i32.const(r * rowBytes))));
   };
+  // Without fused multiplication a product is added two products later, when it is there.
+  const products = target.fma ? [] : fn.locals("v128", 3);
+  const waiting: (() => void)[] = [];
+  let count = 0;
+  const accumulate = (weight: V128, v: V128, a: Local<"v128">) => {
+    if (target.fma) return fn.set(a, madd(target, weight, v, a));
+    const product = products[count++ % products.length] as Local<"v128">;
+    fn.set(product, f32x4.mul(weight, v));
+    waiting.push(() => fn.set(a, f32x4.add(a, product)));
+    if (waiting.length === products.length) waiting.shift()?.();
+  };
   const step = (loads: readonly (() => void)[], weightOffset: number | undefined) => {
     for (let f = 0; f < laneFilters; f++)
       for (let i = 0; i < vectors; i++) {
         const a = acc[f]?.[i] as Local<"v128">;
-        fn.set(a, madd(target, spread[f] as Local<"v128">, xs[i] as Local<"v128">, a));
+        accumulate(spread[f] as Local<"v128">, xs[i] as Local<"v128">, a);
         if (i === 0 && f + 1 < laneFilters) spreadLane(f + 1);
         if (f === laneFilters - 2 && i === Math.min(1, vectors - 1) && weightOffset !== undefined) fn.set(loaded, v128.load(w, weightOffset));
         if (f === laneFilters - 1) {
@@ -115,6 +126,7 @@ export function emitLaneProduct(
       if (last && !looped) step([], undefined);
       else step(last ? vectorLoads(next, steps[0] as number) : vectorLoads(base, steps[j + 1] as number), 16 * (j + 1));
     }
+    for (const add of waiting.splice(0)) add();
   };
   if (!looped) return turn();
   fn.doWhile(

@@ -32,7 +32,7 @@ export const mapSix = <A, B>([x0, x1, x2, x3, x4, x5]: Six<A>, f: (x: A) => B): 
 
 /** Bᵀd. */
 export function inputTransform(fn: FunctionBuilder, target: Target): (d: Six<Local<"v128">>) => Six<V128> {
-  // Set before loops: making a constant takes several instructions.
+  // Set before the transform's loops, as making a constant takes several instructions; but not before those of the products, which need all registers.
   const [ca, cb, a2, b2, sum, product] = mapSix([a, b, a * a, b * b, a * a + b * b, a * a * b * b], (value) => fn.let(f32x4.const(value)));
   return ([d0, d1, d2, d3, d4, d5]) => {
     const even1 = fn.let(nmadd(target, b2, d2, d4));

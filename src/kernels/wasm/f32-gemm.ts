@@ -74,9 +74,11 @@ const shapes: readonly { readonly filters: number; readonly vectors: number }[] 
   { filters: 4, vectors: 5 },
 ];
 
-/** Vectors of pixels of a tile whose weights are spread by lanes, and steps a turn. */
+/** Vectors of pixels of a tile whose weights are spread by lanes. */
 const laneVectors = [5, 4, 3, 2, 1];
-const longestTurn = 9;
+
+/** Steps of the longest turn: channels, or taps. */
+const longestTurn = { channels: 4, taps: 9 } as const;
 
 /** More taps than these make straight code long and bring nothing. */
 const unrolledTaps = 25;
@@ -97,7 +99,7 @@ function orderOf(p: GemmProblem, filters: number, tile: Tile): Pick<GemmChoice, 
 
 /** Choices that spread weights by lanes, with the longest turn and, where that are all taps of many, the next shorter one. */
 function laneChoices(p: GemmProblem): GemmChoice[] {
-  const turns = turnLengths(p.channels, p.taps, p.taps.length === 1 ? 4 : longestTurn).slice(0, p.taps.length === 1 ? 1 : 2);
+  const turns = turnLengths(p.channels, p.taps, p.taps.length === 1 ? longestTurn.channels : longestTurn.taps).slice(0, p.taps.length === 1 ? 1 : 2);
   return laneVectors.flatMap((vectors) =>
     tileShapes(p.region, vectors).flatMap((tile) =>
       turns.map(
@@ -181,11 +183,14 @@ export function emitTiles(context: EmitContext, p: GemmProblem, choice: GemmChoi
   });
 }
 
-/** A tile of `laneFilters` filters: multiplications and spreading take turns with nothing else, loads cost little, and each turn and tile has its overhead. */
+/**
+ * A tile of `laneFilters` filters. The geometric mean of the cycles that models of ARM's cores give, in-order and out-of-order ones; fitted to counts of what V8 compiles.
+ * Without fused multiplication, products wait in registers, of which the largest tiles leave none.
+ */
 function laneCycles(p: GemmProblem, { tile, lanes = 1, taps }: GemmChoice, target: Target): number {
   const vectors = tile.rows * tile.vectors;
-  const step = (laneFilters * vectors * (target.fma ? 1 : 2) + laneFilters) / 2 + 0.1 * vectors;
-  const turn = (taps === "table" ? 4 : 2) / lanes;
+  const step = target.fma ? 3.4 + 1.75 * vectors : 0.9 + 4.15 * vectors + Math.max(0, vectors - 3);
+  const turn = ((taps === "table" ? 4 : 2) + 0.3 * (tile.rows - 1)) / lanes;
   return p.channels * p.taps.length * (step + turn) + laneFilters * vectors * 2 + 20;
 }
 

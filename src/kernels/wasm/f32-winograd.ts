@@ -211,9 +211,9 @@ const four: Four<number> = [0, 1, 2, 3];
 
 /** V = Bᵀ d B for all channels and tiles of the block: [point][panel][channel][tile]. */
 function prepareInput({ fn, target, operand }: EmitContext, p: WinogradProblem, choice: WinogradChoice, scratch: Local<"i32">, quads: Local<"i32">): () => void {
-  const transform = inputTransform(fn, target);
   const { inputs, inputStride } = slotOf(p, choice);
   return () => {
+    const transform = inputTransform(fn, target);
     const plane = fn.let(operand("x"));
     const row = fn.let(i32.add(scratch, i32.const(inputs)));
     const channels = fn.let(i32.const(p.channels));
@@ -307,9 +307,9 @@ function prepareOutput(
   scratch: Local<"i32">,
   quads: Local<"i32">,
 ): (group: Local<"i32">) => void {
-  const transform = outputTransform(fn, target);
   const slot = slotOf(p, choice);
   return (group) => {
+    const transform = outputTransform(fn, target);
     const filter = fn.let(i32.mul(group, i32.const(choice.group)));
     const stop = fn.let(i32.add(filter, i32.const(choice.group)));
     if (p.m % choice.group !== 0) fn.set(stop, i32.select(stop, i32.const(p.m), i32.ltS(stop, i32.const(p.m))));
