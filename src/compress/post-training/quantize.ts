@@ -27,7 +27,6 @@ export interface Quantized {
 export function quantizeByAdmm(problem: Problem, options: QuantizeOptions): Quantized {
   const { start, mask, iterations } = options;
   const k = problem.gram.rows;
-  const rows = start.length / k;
   const fitted = fitRows(problem, options);
   const project = (values: Float64Array) => rounded(values, problem, fitted, mask);
 
@@ -59,15 +58,22 @@ export function quantizeByAdmm(problem: Problem, options: QuantizeOptions): Quan
     for (let i = 0; i < u.length; i++) u[i] = (u[i] as number) / 1.1;
     if (t < iterations) factorizeWith(problem, rho);
   }
-  const refits = options.common === undefined && options.quantization.kind !== "power-of-two" ? 3 : 0;
-  const product = timesGram(problem, best);
-  for (let r = 0; r < rows; r++) descend(problem, best, product.data.subarray(r * product.stride, r * product.stride + k), r, fitted, mask, refits);
+  const isFree = options.common === undefined && options.quantization.kind !== "power-of-two";
+  const chosen = descended(problem, best, fitted, mask, isFree);
+  if (isFree)
+    for (const variant of variantsOf(fitted, options.quantization, k)) {
+      const candidates = descended(problem, rounded(start, problem, variant, mask), variant, mask, true);
+      candidates.forEach((row, r) => {
+        if (row.objective < (chosen[r] as DescendedRow).objective) chosen[r] = row;
+      });
+    }
+  chosen.forEach(({ weights: row }, r) => best.set(row, r * k));
   let [difference, norm] = [0, 0];
   for (let i = 0; i < start.length; i++) {
     difference += ((start[i] as number) - (best[i] as number)) ** 2;
     norm += (start[i] as number) ** 2;
   }
-  return { weights: best, levels: fitted.map(levelsOf), residual: norm === 0 ? 0 : Math.sqrt(difference / norm) };
+  return { weights: best, levels: chosen.map(levelsOf), residual: norm === 0 ? 0 : Math.sqrt(difference / norm) };
 }
 
 /** Levels of each output for its start weights, each weight's error counting as much as its input's energy. */
@@ -102,30 +108,58 @@ function rounded(values: Float64Array, { scale }: Problem, fitted: readonly Fitt
   });
 }
 
-const maxSweeps = 12;
+/** Other levels to start from: with few inputs many scales and zero points cost next to nothing, with many each costs a descent. */
+function variantsOf(fitted: readonly FittedLevels[], family: LevelFamily, inputs: number): FittedLevels[][] {
+  const grids = gridsOf(family);
+  const isSmall = inputs <= 64;
+  const shifts = family.kind === "affine" && isSmall ? [-1, 0, 1] : [0];
+  const factors = isSmall ? [0.65, 0.75, 0.85, 0.95, 1.05, 1.2] : [0.85, 1.15];
+  return shifts.flatMap((shift) =>
+    factors.map((factor) => fitted.map((f) => ({ ...f, grid: shift === 0 ? f.grid : (grids[f.grid.negative.length - 1 + shift] ?? f.grid), scale: f.scale * factor }))),
+  );
+}
 
-/** Coordinate descent on row `r` of the weights, in place, between least-squares fits of its scale. */
+interface DescendedRow {
+  readonly weights: Float64Array;
+  readonly grid: Grid;
+  readonly scale: number;
+  /** w G wᵀ − 2 w tᵀ */
+  readonly objective: number;
+}
+
+function descended(problem: Problem, weights: Float64Array, fitted: readonly FittedLevels[], mask: Uint8Array | undefined, refits: boolean): DescendedRow[] {
+  const k = problem.gram.rows;
+  const { data, stride } = timesGram(problem, weights);
+  return fitted.map((levels, r) => {
+    const row = mask?.subarray(r * k, (r + 1) * k);
+    return descend(problem, weights.slice(r * k, (r + 1) * k), data.subarray(r * stride, r * stride + k), r, levels, row, refits ? maxRefits : 0);
+  });
+}
+
+const maxSweeps = 12;
+const maxRefits = 3;
+
+/** Coordinate descent on one row of weights, in place, between least-squares fits of its scale. `timesG` is w G. */
 function descend(
   { gram, cross, scale }: Problem,
-  weights: Float64Array,
+  w: Float64Array,
   timesG: Float64Array,
   r: number,
-  fitted: FittedLevels[],
+  { grid, scale: first }: FittedLevels,
   mask: Uint8Array | undefined,
   refits: number,
-): void {
+): DescendedRow {
   const k = scale.length;
-  const w = weights.subarray(r * k, (r + 1) * k);
-  const { grid } = fitted[r] as FittedLevels;
-  let q = (fitted[r] as FittedLevels).scale;
+  const targets = cross.data.subarray(r * cross.stride, r * cross.stride + k);
+  let q = first;
   const multiples = w.map((v, i) => Math.round(v / (q * (scale[i] as number))));
   /** g = t − w G */
-  const gradient = timesG.map((v, i) => (cross.data[r * cross.stride + i] as number) - v);
+  const gradient = timesG.map((v, i) => (targets[i] as number) - v);
   for (let refit = 0; ; refit++) {
     for (let sweep = 0, moved = true; moved && sweep < maxSweeps; sweep++) {
       moved = false;
       for (let i = 0; i < k; i++) {
-        if (mask !== undefined && mask[r * k + i] === 0) continue;
+        if (mask !== undefined && mask[i] === 0) continue;
         const s = scale[i] as number;
         const wanted = (w[i] as number) + (gradient[i] as number) / (gram.data[i * gram.stride + i] as number);
         const level = nearestMultiple(wanted / s, grid, q);
@@ -139,20 +173,22 @@ function descend(
     }
     if (refit >= refits) break;
     // w = q l: the best q is (l tᵀ) / (l G lᵀ), with w G = t − g.
-    let [along, square] = [0, 0];
-    for (let i = 0; i < k; i++) {
-      const t = cross.data[r * cross.stride + i] as number;
-      along += (w[i] as number) * t;
-      square += (w[i] as number) * (t - (gradient[i] as number));
-    }
+    const along = dot(w, targets);
+    const square = along - dot(w, gradient);
     const factor = along / square;
     if (!(square > 0) || !(factor > 0.5 && factor < 2)) break;
     q *= factor;
     for (let i = 0; i < k; i++) {
-      const t = cross.data[r * cross.stride + i] as number;
+      const t = targets[i] as number;
       gradient[i] = t - (t - (gradient[i] as number)) * factor;
       w[i] = (w[i] as number) * factor;
     }
   }
-  fitted[r] = { grid, scale: q, error: 0 };
+  return { weights: w, grid, scale: q, objective: -dot(w, targets) - dot(w, gradient) };
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
+  return sum;
 }
