@@ -21,6 +21,8 @@ export interface TrainingGraphOptions {
   readonly masks?: readonly string[];
   /** Hinton et al., arXiv 1503.02531: loss = (1 − weight) · CE(labels) + weight · τ² · KL(teacher at τ ‖ net at τ). Adds the input `teacher`, softmax(teacher's logits / τ). */
   readonly distill?: { readonly temperature: number; readonly weight: number };
+  /** BatchNorm goes on with its running statistics, which stay as they are; else it takes each batch's own, which the running ones follow. */
+  readonly frozenStatistics?: boolean;
   /** Share of each batch's statistics in BatchNorm's running ones. */
   readonly batchNormMomentum?: number;
 }
@@ -65,7 +67,8 @@ export function makeTrainingGraph(source: Graph, options: TrainingGraphOptions):
   const wanted = options.trainable ?? (() => true);
   const parameters = new Map<ConstantValue, ParameterValue>();
   for (const [constant, role] of roles)
-    if (role === "statistic" || wanted(constant.name)) parameters.set(constant, builder.parameter(constant.name, { ...constant.type, data: constant.data } as never));
+    if (role === "statistic" ? options.frozenStatistics !== true : wanted(constant.name))
+      parameters.set(constant, builder.parameter(constant.name, { ...constant.type, data: constant.data } as never));
 
   const [images] = net.inputs;
   if (images === undefined || net.inputs.length !== 1)

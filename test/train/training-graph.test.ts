@@ -98,6 +98,24 @@ describe("training graph of a net with BatchNorm", () => {
     expect(pulled.fc).toEqual(pulled.fcBefore);
   });
 
+  test("frozen statistics: the loss of the net as it infers, and the statistics stay", async () => {
+    const options = { batch: 8, optimizer: { kind: "sgd", momentum: 0 } } as const;
+    const training = makeTrainingGraph(tinyNet(), { ...options, frozenStatistics: true });
+    expect(training.weights).not.toContain("bn.mean");
+    expect(training.weights).toContain("bn.scale");
+    const run = async (rate: number, change = 0) => {
+      const stepper = await interpreterStepper(training.graph);
+      const scale = await stepper.readParameter("bn.scale");
+      scale[2] = (scale[2] as number) + change;
+      await stepper.writeParameter("bn.scale", scale);
+      const out = await stepper.run(Object.fromEntries(Object.entries(feeds({ learning_rate: scalar(rate) })).map(([name, tensor]) => [name, tensor.data as Float32Array])));
+      return { loss: out.loss?.[0] as number, before: scale, after: await stepper.readParameter("bn.scale") };
+    };
+    const { before, after } = await run(1);
+    const slope = ((await run(0, 1e-2)).loss - (await run(0, -1e-2)).loss) / 2e-2;
+    expect((before[2] as number) - (after[2] as number)).toBeCloseTo(slope, 3);
+  });
+
   test("distillation mixes both gradients", () => {
     const options = { batch: 8, optimizer: { kind: "sgd", momentum: 0 } } as const;
     const uniform: Tensor = { dtype: "float32", shape: [8, 3], data: new Float32Array(24).fill(1 / 3) };

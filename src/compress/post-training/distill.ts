@@ -22,7 +22,8 @@ const temperature = 3;
 
 /**
  * Trains what is left of a pruned net on the images to answer like the dense net (Hinton et al., arXiv 1503.02531): the teacher's soft
- * answers take the place of labels. Zeros stay zeros.
+ * answers take the place of labels. Zeros stay zeros. BatchNorm keeps its
+ * statistics, which were fitted to the images and would only become noisier.
  */
 export async function distill(
   dense: Graph,
@@ -47,7 +48,7 @@ export async function distill(
         name: "distill",
         epochs: plan.distill.epochs,
         schedule: { kind: "cosine", peak: plan.distill.peak },
-        graph: () => ({ optimizer: { kind: "adam" }, distill: { temperature, weight: 1 }, masks: masked }),
+        graph: () => ({ optimizer: { kind: "adam" }, distill: { temperature, weight: 1 }, masks: masked, frozenStatistics: true }),
       },
     ],
     report: {},
