@@ -36,7 +36,7 @@ for (const shell of ["node", "jsc"] as const) {
     let engine: Emulated | undefined;
     afterAll(() => engine?.close());
 
-    test.each(nets)("%s", async (name, read) => {
+    test.each(nets)("%s", async (_, read) => {
       const model = read();
       const random = createRandom(3, "pixels");
       const tensors = importOnnx(model).inputs.map(({ name: input, type: { shape } }) => {
