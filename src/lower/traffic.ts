@@ -4,6 +4,7 @@ import type { GemmChoice, GemmProblem } from "../kernels/wasm/f32-gemm.ts";
 import type { SpmmChoice, SpmmProblem } from "../kernels/wasm/f32-spmm.ts";
 import type { WindowChoice, WindowProblem } from "../kernels/wasm/f32-window.ts";
 import type { WinogradChoice, WinogradProblem } from "../kernels/wasm/f32-winograd.ts";
+import { packedSize } from "../kernels/wasm/spmm-packing.ts";
 import type { CopyProblem } from "../kernels/wasm/x32-copy.ts";
 import type { FillProblem } from "../kernels/wasm/x32-fill.ts";
 import type { KernelCall } from "./kernel-graph.ts";
@@ -42,9 +43,9 @@ const reuses: Readonly<Record<string, (problem: never, choice: never) => Reuse>>
     const depth = p.channels * p.taps.length;
     return { walks: Math.ceil(tilesOf(p.region, tile).count / tiles), tile: tiles * p.channels * tileBytes(p.region, tile, p.taps) + 4 * filters * depth };
   },
-  "f32-spmm": (p: SpmmProblem, { tile, channels }: SpmmChoice) => ({
-    walks: tilesOf(p.region, tile).count,
-    tile: Math.min(channels, p.channels) * tileBytes(p.region, tile, p.taps),
+  "f32-spmm": (p: SpmmProblem, choice: SpmmChoice) => ({
+    walks: tilesOf(p.region, choice.tile).count,
+    tile: choice.packed ? 4 * packedSize(p, choice) : Math.min(choice.channels, p.channels) * tileBytes(p.region, choice.tile, p.taps),
   }),
   "f32-window": (p: WindowProblem, { tile }: WindowChoice) => {
     const rows = (Math.max(...p.taps) - Math.min(...p.taps)) / Math.max(1, p.region.inPitch) + tile.rows;
