@@ -150,14 +150,19 @@ const apart = 8;
  * An order for processors that execute in order: up to `held` vectors are there before their turn, and of their uses that one comes next whose sum was added to
  * longest ago. With `held` 0 each vector is made when it is needed, and used up at once.
  */
-export function schedule(needs: readonly Need[], { madeBy }: VectorPlan, held: number): Action[] {
+export function schedule(needs: readonly Need[], { steps, madeBy }: VectorPlan, held: number): Action[] {
   const actions: Action[] = [];
   const open: { need: number; left: number[] }[] = [];
   const touched = new Map<number, number>();
-  let [made, reached, time] = [0, 0, 0];
+  const isLoad = (step: number): boolean => "load" in (steps[step] as VectorStep);
+  // What vectors are shuffled out of is loaded a turn earlier.
+  const early = held > 0 && steps.some((_, i) => !isLoad(i)) ? 1 : 0;
+  let [loaded, made, reached, time] = [0, 0, 0, 0];
   const makeNext = (): void => {
     const last = madeBy[reached] as number;
-    for (; made <= last; made++) actions.push({ step: made });
+    const until = Math.max(last, ...madeBy.slice(reached, reached + early + 1));
+    for (; loaded <= until; loaded++) if (isLoad(loaded)) actions.push({ step: loaded });
+    for (; made <= last; made++) if (!isLoad(made)) actions.push({ step: made });
     open.push({ need: reached, left: (needs[reached] as Need).uses.map((_, i) => i) });
     reached++;
     time++;
