@@ -5,6 +5,7 @@ import { lower } from "../lower/index.ts";
 import { legalize } from "../lower/legalize.ts";
 import { type Traffic, trafficOf } from "../lower/traffic.ts";
 import { optimize } from "../passes/index.ts";
+import { defaultCosts } from "../tune/shipped-costs.ts";
 import type { Report } from "./command.ts";
 import { formatBytes } from "./format.ts";
 import { formatPairs, formatTable } from "./table.ts";
@@ -21,7 +22,7 @@ interface Row extends Traffic {
 
 /** Bytes that every kernel call reads and writes by the plan for a target, and which calls come back to more than the caches of phones' cores hold. */
 export function inspectTraffic(graph: Graph, target: TargetName): Report {
-  const { calls } = lower(legalize(optimize(graph)), targets[target]);
+  const { calls } = lower(legalize(optimize(graph)), targets[target], { costs: defaultCosts });
   const rows = calls.map((call): Row => {
     const traffic = trafficOf(call);
     const all = (traffic.walks > 1 ? traffic.weights : 0) + traffic.tile;
