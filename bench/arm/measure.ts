@@ -141,6 +141,7 @@ export async function taskOf(net: string, variant: Variant, contender: Contender
 }
 
 const bundles = new Map<string, string>();
+const bundleFolder = here(`../../node_modules/.cache/cadnn-arm/${process.pid}`);
 
 /**
  * A script for the guests. (Node would run TypeScript too, but its parser for that is WebAssembly, which takes an optimizing compiler long in emulation.) It lies
@@ -149,7 +150,7 @@ const bundles = new Map<string, string>();
 function bundle(name: string): string {
   const known = bundles.get(name);
   if (known !== undefined) return known;
-  const outfile = here(`../../node_modules/.cache/cadnn-arm/${process.pid}/${name}.mjs`);
+  const outfile = join(bundleFolder, `${name}.mjs`);
   buildSync({ entryPoints: [here(`${name}.ts`)], outfile, bundle: true, packages: "external", format: "esm", platform: "neutral", target: "es2022", external: ["node:*"] });
   bundles.set(name, outfile);
   return outfile;
@@ -181,7 +182,7 @@ export function openInputs(folder: string | undefined, compile: (onnx: Uint8Arra
     },
     close() {
       models.close();
-      rmSync(temporary, { recursive: true, force: true });
+      for (const folder of [temporary, bundleFolder]) rmSync(folder, { recursive: true, force: true });
     },
   };
 }
