@@ -47,8 +47,8 @@ export interface TuneResult {
 /** A tenth of the space, but no less than 3 choices. */
 export const fewCandidates = (space: number): number => Math.min(space, Math.max(3, Math.floor(space / 10)));
 
-/** Fewer where none is spoilt and what is learned helps: a twelfth of the space, but no less than 2 choices. */
-export const fewCounts = (space: number): number => Math.min(space, Math.max(2, Math.floor(space / 12)));
+/** Fewer where none is spoilt and what is learned helps: a twelfth of the space, but no less than 2 choices; all of a few, of which nothing is learned. */
+export const fewCounts = (space: number): number => (space <= 8 ? space : Math.max(2, Math.floor(space / 12)));
 
 /** What is not measured looks so much cheaper to the search, so that lowering's other plans get their turn if they come near. */
 const optimism = 0.85;
