@@ -143,8 +143,9 @@ export function findToolchain(): Promise<Toolchain> {
 }
 
 async function locate(): Promise<Toolchain> {
+  const qemu = await findQemu();
   const llvm = await findLlvm();
-  return { ...(await findEmulator()), plugin: await buildPlugin(), ...llvm };
+  return { qemu, ...(await findNode(qemu)), plugin: await buildPlugin(), ...llvm };
 }
 
 /** Finds what runs code for ARM64, without what counts: QEMU, and an arm64 Node, which is installed where that was not done yet. Throws `E_TOOL_MISSING`. */
