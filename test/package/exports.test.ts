@@ -21,7 +21,7 @@ const subpaths = Object.keys(manifest.exports);
 
 /** What a caller relies on finding under each subpath. */
 const expected: Readonly<Record<string, readonly string[]>> = {
-  ".": ["CadnnError", "compile", "compress", "exportOnnx", "importOnnx", "optimize"],
+  ".": ["CadnnError", "compile", "compress", "compressPostTraining", "exportOnnx", "importOnnx", "optimize"],
   "./runtime": ["CadnnError", "createSession", "detectFeatures"],
   "./node": ["CadnnError", "createSession", "enableRelaxedSimd", "readFile", "readImage"],
   "./onnx": ["exportOnnx", "importOnnx"],
