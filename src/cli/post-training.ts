@@ -16,18 +16,10 @@ const defaultImages = 512;
 export async function readPostTrainingPlan(options: Options): Promise<PostTrainingOptions> {
   const file = options.text("plan");
   const plan = file === undefined ? {} : (parseJson(await readText(file), file) as PostTrainingOptions);
-  const rate = options.number("rate", { min: 1 });
-  const sparsity = options.number("sparsity", { min: 0, below: 1 });
-  if (rate !== undefined && sparsity !== undefined) throw usage("--rate and --sparsity say the same thing", "--sparsity", "Give one of them.");
+  const target = readRate(options, plan);
   for (const name of ["retrain-epochs", "steps"])
     if (options.text(name) !== undefined) throw usage(`--${name} is for training`, `--${name}`, "Leave out either it or --post-training.");
   const { rate: _rate, sparsity: _sparsity, ...rest } = plan;
-  const target =
-    rate !== undefined
-      ? { rate }
-      : sparsity !== undefined
-        ? { sparsity }
-        : { ...(_rate !== undefined && { rate: _rate }), ...(_sparsity !== undefined && { sparsity: _sparsity }) };
   const given = {
     structure: options.text("structure"),
     scope: oneOf(options, "scope", ["layer", "global"] as const),
@@ -39,6 +31,16 @@ export async function readPostTrainingPlan(options: Options): Promise<PostTraini
   const epochs = options.number("epochs", { min: 0 });
   const distill = epochs === undefined ? {} : { distill: { ...plan.distill, epochs } };
   return { ...rest, ...target, ...distill, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+}
+
+/** How much is to be left out: by the command line or, if it does not say, by the plan. */
+export function readRate(options: Options, plan: { readonly rate?: number; readonly sparsity?: number }): { readonly rate?: number; readonly sparsity?: number } {
+  const rate = options.number("rate", { min: 1 });
+  const sparsity = options.number("sparsity", { min: 0, below: 1 });
+  if (rate !== undefined && sparsity !== undefined) throw usage("--rate and --sparsity say the same thing", "--sparsity", "Give one of them.");
+  if (rate !== undefined) return { rate };
+  if (sparsity !== undefined) return { sparsity };
+  return { ...(plan.rate !== undefined && { rate: plan.rate }), ...(plan.sparsity !== undefined && { sparsity: plan.sparsity }) };
 }
 
 /** What the options say about levels. */

@@ -89,6 +89,17 @@ function combine(a: Float32Array, b: Float32Array | undefined, sign: 1 | -1): Fl
   return b === undefined ? a.slice() : a.map((v, i) => v + sign * (b[i] as number));
 }
 
+/** The same, which leaves its residuals, by the names of weights, in `residuals` when its phase ends. */
+export function reportingResiduals(driver: Admm, residuals: Record<string, number>): PhaseDriver {
+  return {
+    ...driver,
+    async finish() {
+      await driver.finish?.();
+      Object.assign(residuals, Object.fromEntries(driver.residuals));
+    },
+  };
+}
+
 /** ‖w − z‖ / ‖w‖ */
 export function distance(w: Float32Array, z: Float32Array): number {
   let difference = 0;

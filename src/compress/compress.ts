@@ -6,7 +6,7 @@ import type { TrainingObserver } from "../train/phase.ts";
 import { type Phase, type RunState, runPhases } from "../train/run.ts";
 import type { MakeStepper } from "../train/stepper.ts";
 import { prepareNet, weightsOf, withWeights } from "../train/weights.ts";
-import { createAdmm } from "./admm.ts";
+import { createAdmm, reportingResiduals } from "./admm.ts";
 import { fromMatrix, toMatrix } from "./layers.ts";
 import { bitsAt, type CompressionPlan, makeBudget, makePlan, type PlanOptions, structureOf } from "./plan.ts";
 import { selectorOf } from "./projections/selector.ts";
@@ -131,14 +131,8 @@ function roundOf(graph: Graph, plan: CompressionPlan, rate: number, measure: Mea
     schedule: plan.admm.schedule,
     graph: (state) => ({ ...shared, admm: { constrained: names }, masks: [...state.masks.keys()] }),
     driver({ stepper, steps, state, saved }) {
-      const driver = createAdmm({ stepper, names, project, rhos: plan.admm.rhos, updatesPerRho: plan.admm.updatesPerRho, steps, saved });
-      return {
-        ...driver,
-        async finish() {
-          await driver.finish?.();
-          Object.assign(state.report.residuals, Object.fromEntries(driver.residuals));
-        },
-      };
+      const { rhos, updatesPerRho } = plan.admm;
+      return reportingResiduals(createAdmm({ stepper, names, project, rhos, updatesPerRho, steps, saved }), state.report.residuals);
     },
     after: prune,
   };

@@ -1,7 +1,7 @@
 import type { Graph } from "../ir/graph.ts";
 import type { Phase, RunState } from "../train/run.ts";
 import type { TrainingGraphOptions } from "../train/training-graph.ts";
-import { createAdmm } from "./admm.ts";
+import { createAdmm, reportingResiduals } from "./admm.ts";
 import { fromMatrix, type Layer, toMatrix, weightLayers } from "./layers.ts";
 import { bitsAt, type QuantizePlan } from "./plan.ts";
 import { quantizing } from "./projections/projection.ts";
@@ -44,14 +44,8 @@ export function quantizePhases(
     schedule: plan.admm.schedule,
     graph: (state) => ({ ...shared, admm: { constrained: names }, masks: masks(state) }),
     driver({ stepper, steps, state, saved }) {
-      const driver = createAdmm({ stepper, names, project, rhos: plan.admm.rhos, updatesPerRho: plan.admm.updatesPerRho, steps, saved });
-      return {
-        ...driver,
-        async finish() {
-          await driver.finish?.();
-          Object.assign(state.report.residuals, Object.fromEntries(driver.residuals));
-        },
-      };
+      const { rhos, updatesPerRho } = plan.admm;
+      return reportingResiduals(createAdmm({ stepper, names, project, rhos, updatesPerRho, steps, saved }), state.report.residuals);
     },
     async after(state) {
       const found = new Map(layers.map((layer) => [layer.name, projected(layer, state.weights.get(layer.name) as Float32Array)]));

@@ -13,7 +13,7 @@ import { openImages, readDataset } from "../datasets.ts";
 import { formatBytes, round } from "../format.ts";
 import { readGraph } from "../model.ts";
 import { type Options, parseInputShapes, parseJson, usage } from "../options.ts";
-import { calibrationImages, fitToImages, readLevels, readPostTrainingPlan } from "../post-training.ts";
+import { calibrationImages, fitToImages, readLevels, readPostTrainingPlan, readRate } from "../post-training.ts";
 import { formatPairs } from "../table.ts";
 
 export const command: Command = {
@@ -139,12 +139,10 @@ async function readPlan(options: Options): Promise<PlanOptions> {
   if (options.text("method") !== undefined) throw usage("--method is for nets that are not trained", "--method", "Give --post-training as well.");
   const file = options.text("plan");
   const plan = file === undefined ? {} : (parseJson(await readText(file), file) as PlanOptions);
-  const rate = options.number("rate", { min: 1 });
-  const sparsity = options.number("sparsity", { min: 0, below: 1 });
-  if (rate !== undefined && sparsity !== undefined) throw usage("--rate and --sparsity say the same thing", "--sparsity", "Give one of them.");
+  const target = readRate(options, plan);
   const structure = options.text("structure") ?? plan.structure;
   const quantize = { ...plan.quantize, ...readLevels(options) };
-  if (rate === undefined && sparsity === undefined && plan.rate === undefined && plan.sparsity === undefined && !structure?.includes(":") && quantize.bits === undefined)
+  if (target.rate === undefined && target.sparsity === undefined && !structure?.includes(":") && quantize.bits === undefined)
     throw usage("the compression rate is missing", "--rate", "Give --rate, --sparsity, --bits, or a plan with one of them.");
   const scope = options.text("scope");
   if (scope !== undefined && scope !== "global" && scope !== "layer") throw usage(`there is no scope "${scope}"`, "--scope", "Use global or layer.");
@@ -155,12 +153,6 @@ async function readPlan(options: Options): Promise<PlanOptions> {
   const batch = options.number("batch", { integer: true, min: 1 });
   const seed = options.number("seed", { integer: true, min: 0 });
   const { rate: _rate, sparsity: _sparsity, ...rest } = plan;
-  const target =
-    rate !== undefined
-      ? { rate }
-      : sparsity !== undefined
-        ? { sparsity }
-        : { ...(_rate === undefined ? {} : { rate: _rate }), ...(_sparsity === undefined ? {} : { sparsity: _sparsity }) };
   return {
     ...rest,
     ...target,
