@@ -1,10 +1,11 @@
 import type { Graph } from "../ir/graph.ts";
 import type { CheckpointStore } from "../train/checkpoint.ts";
 import { type Dataset, split } from "../train/data/dataset.ts";
-import { accuracyOf, logitsNet, predict, softTargets } from "../train/evaluate.ts";
+import { accuracyOf, predict } from "../train/evaluate.ts";
 import type { TrainingObserver } from "../train/phase.ts";
 import { type Phase, type RunState, runPhases } from "../train/run.ts";
 import type { MakeStepper } from "../train/stepper.ts";
+import { makeTeacher } from "../train/teacher.ts";
 import { prepareNet, weightsOf, withWeights } from "../train/weights.ts";
 import { createAdmm, reportingResiduals } from "./admm.ts";
 import { fromMatrix, toMatrix } from "./layers.ts";
@@ -18,6 +19,8 @@ export interface CompressOptions {
   readonly makeStepper: MakeStepper;
   /** What accuracies are measured on. Without it, a tenth of the data set is set aside. */
   readonly validation?: Dataset | undefined;
+  /** The net whose answers are learned from where the plan distills. Default: the net itself, as it comes. */
+  readonly teacher?: Graph | undefined;
   readonly observer?: TrainingObserver | undefined;
   /** Aborting it saves to `store` and throws `E_INTERRUPTED`. */
   readonly signal?: AbortSignal | undefined;
@@ -51,7 +54,9 @@ export async function compress(source: Graph, planOptions: PlanOptions, dataset:
 
   const before = await measure(weightsOf(graph));
   const teacher =
-    plan.distill === undefined ? undefined : softTargets(await predict(logitsNet(graph), parts.train, makeStepper, { batch: plan.batch, signal }), plan.distill.temperature);
+    plan.distill === undefined
+      ? undefined
+      : await makeTeacher(options.teacher ?? graph, parts.train, { makeStepper, temperature: plan.distill.temperature, batch: plan.batch, signal });
   const state = await runPhases<Findings>({
     graph,
     dataset: parts.train,
@@ -66,7 +71,7 @@ export async function compress(source: Graph, planOptions: PlanOptions, dataset:
     store: options.store,
     ...(options.saveEverySeconds === undefined ? {} : { saveEverySeconds: options.saveEverySeconds }),
     identity: plan,
-  });
+  }).finally(() => teacher?.dispose());
   const prunedNames = new Set(isPruning(plan) ? makeBudget(graph, plan).pruned.map((l) => l.name) : []);
   const compressed = withWeights(graph, state.weights, prunedNames);
   const { quantized } = state.report;

@@ -6,6 +6,7 @@ import { interrupted } from "./evaluate.ts";
 import { scalarFeeds } from "./optimizer.ts";
 import { learningRateAt, type Schedule } from "./schedule.ts";
 import type { FeedData, Stepper } from "./stepper.ts";
+import type { Teacher } from "./teacher.ts";
 import type { TrainingGraph } from "./training-graph.ts";
 
 /** How a run gets on. */
@@ -34,8 +35,8 @@ export interface PhaseOptions {
   readonly epochs: number;
   readonly schedule: Schedule;
   readonly seed: number;
-  /** Soft targets of every image, where the graph distills. */
-  readonly teacher?: Float32Array | undefined;
+  /** Needed where the graph distills. */
+  readonly teacher?: Teacher | undefined;
   /** The step to begin with, after a resume. */
   readonly from?: number;
   /** Runs before each step. */
@@ -96,7 +97,7 @@ export async function runPhase(options: PhaseOptions): Promise<void> {
     const feeds: Record<string, FeedData> = { [inputs.images]: images, [inputs.labels]: labels, [inputs.learningRate]: Float32Array.of(scalars.learningRate) };
     if (inputs.momentScale !== undefined) feeds[inputs.momentScale] = Float32Array.of(scalars.momentScale);
     if (inputs.rho !== undefined) feeds[inputs.rho] = Float32Array.of(options.rho?.(step) ?? 0);
-    if (inputs.teacher !== undefined && teacher !== undefined) feeds[inputs.teacher] = gatherRows(options.teacher, indices, training.classes, teacher);
+    if (inputs.teacher !== undefined && teacher !== undefined) feeds[inputs.teacher] = await answers(options.teacher, indices, images, teacher);
 
     const out = await stepper.run(feeds);
     const stepLoss = out.loss?.[0] ?? Number.NaN;
@@ -125,10 +126,8 @@ export async function runPhase(options: PhaseOptions): Promise<void> {
   }
 }
 
-function gatherRows(rows: Float32Array | undefined, indices: Int32Array, width: number, out: Float32Array): Float32Array {
-  if (rows === undefined) throw new CadnnError("E_INTERNAL", "the graph distills, but there are no soft targets");
-  indices.forEach((index, n) => {
-    out.set(rows.subarray(index * width, (index + 1) * width), n * width);
-  });
+async function answers(teacher: Teacher | undefined, indices: Int32Array, images: Float32Array, out: Float32Array): Promise<Float32Array> {
+  if (teacher === undefined) throw new CadnnError("E_INTERNAL", "the graph distills, but there is no teacher");
+  await teacher.targets(indices, images, out);
   return out;
 }

@@ -7,6 +7,7 @@ import { interrupted } from "./evaluate.ts";
 import { phaseSteps, runPhase, type TrainingObserver } from "./phase.ts";
 import type { Schedule } from "./schedule.ts";
 import type { MakeStepper, Stepper } from "./stepper.ts";
+import type { Teacher } from "./teacher.ts";
 import { makeTrainingGraph, type TrainingGraphOptions } from "./training-graph.ts";
 import { weightsOf, withWeights } from "./weights.ts";
 
@@ -60,7 +61,7 @@ export interface RunOptions<Report> {
   readonly batch: number;
   readonly seed: number;
   readonly makeStepper: MakeStepper;
-  readonly teacher?: Float32Array | undefined;
+  readonly teacher?: Teacher | undefined;
   readonly observer?: TrainingObserver | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly store?: CheckpointStore | undefined;

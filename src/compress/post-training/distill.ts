@@ -1,10 +1,10 @@
 import type { Graph } from "../../ir/graph.ts";
 import type { CheckpointStore } from "../../train/checkpoint.ts";
 import type { Dataset } from "../../train/data/dataset.ts";
-import { logitsNet, predict, softTargets } from "../../train/evaluate.ts";
 import type { TrainingProgress } from "../../train/phase.ts";
 import { runPhases } from "../../train/run.ts";
 import type { MakeStepper } from "../../train/stepper.ts";
+import { makeTeacher } from "../../train/teacher.ts";
 import { weightsOf, withWeights } from "../../train/weights.ts";
 import type { CalibrationImages } from "./activations.ts";
 import type { PostTrainingPlan } from "./plan.ts";
@@ -36,7 +36,7 @@ export async function distill(
   const batch = Math.min(64, images.count);
   const classes = dense.outputs[0]?.value.type.shape.at(-1) ?? 1;
   const dataset: Dataset = { ...images, classes, label: () => 0 };
-  const teacher = softTargets(await predict(logitsNet(dense), dataset, makeStepper, { batch, signal }), temperature);
+  const teacher = await makeTeacher(dense, dataset, { makeStepper, temperature, batch, signal });
   const graph = withWeights(dense, weights);
   const values = weightsOf(graph);
   const masks = new Map(masked.map((name) => [name, (values.get(name) as Float32Array).map((v) => Number(v !== 0))]));
@@ -61,6 +61,6 @@ export async function distill(
     signal,
     store,
     identity: plan,
-  });
+  }).finally(() => teacher.dispose());
   return state.weights;
 }

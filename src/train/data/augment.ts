@@ -16,6 +16,7 @@ export function augment(dataset: Dataset, { shift = 0, flip = false, fill = [0] 
   const before = new Float32Array(plane);
   return {
     ...dataset,
+    isVaried: true,
     batch(indices, images, labels, random) {
       dataset.batch(indices, images, labels, random);
       if (random === undefined) return;

@@ -7,6 +7,8 @@ export interface Dataset {
   /** [channels, height, width] */
   readonly inputShape: readonly number[];
   readonly classes: number;
+  /** Whether `batch` varies images if it is given `random`. */
+  readonly isVaried?: boolean;
   /** Class of image i. */
   label(index: number): number;
   /**
