@@ -22,11 +22,19 @@ export interface CompressOptions {
   /** The net whose answers are learned from where the plan distills. Default: the net itself, as it comes. */
   readonly teacher?: Graph | undefined;
   readonly observer?: TrainingObserver | undefined;
+  /** Called with the net of each rate when it is retrained, before what follows; once more after a resume from before it. */
+  readonly onStep?: ((step: CompressedStep) => Promise<void>) | undefined;
   /** Aborting it saves to `store` and throws `E_INTERRUPTED`. */
   readonly signal?: AbortSignal | undefined;
   /** Taken up from where it holds a checkpoint of the same run. */
   readonly store?: CheckpointStore | undefined;
   readonly saveEverySeconds?: number;
+}
+
+/** The net on the way, at one of the plan's rates. */
+export interface CompressedStep {
+  readonly rate: number;
+  readonly graph: Graph;
 }
 
 /** What the phases find out, as it is kept in checkpoints. */
@@ -60,7 +68,7 @@ export async function compress(source: Graph, planOptions: PlanOptions, dataset:
   const state = await runPhases<Findings>({
     graph,
     dataset: parts.train,
-    phases: phasesOf(graph, plan, measure),
+    phases: phasesOf(graph, plan, measure, options.onStep),
     report: { pruned: [], residuals: {} },
     batch: plan.batch,
     seed: plan.seed,
@@ -96,8 +104,8 @@ type Measure = (weights: ReadonlyMap<string, Float32Array>) => Promise<number>;
 
 const isPruning = (plan: CompressionPlan): boolean => plan.rate > 1 || plan.structure !== "unstructured" || Object.keys(plan.layers).length > 0 || plan.quantize === undefined;
 
-function phasesOf(graph: Graph, plan: CompressionPlan, measure: Measure): Phase<Findings>[] {
-  const rounds = isPruning(plan) ? [...plan.steps, plan.rate].flatMap((rate) => roundOf(graph, plan, rate, measure)) : [];
+function phasesOf(graph: Graph, plan: CompressionPlan, measure: Measure, onStep: CompressOptions["onStep"]): Phase<Findings>[] {
+  const rounds = isPruning(plan) ? [...plan.steps, plan.rate].flatMap((rate) => roundOf(graph, plan, rate, measure, onStep)) : [];
   if (plan.quantize === undefined) return rounds;
   const pruned = new Set(isPruning(plan) ? makeBudget(graph, plan).pruned.map((l) => l.name) : []);
   const phases = quantizePhases(graph, plan.quantize, sharedOf(plan), (name) => pruned.has(name), measure);
@@ -107,7 +115,7 @@ function phasesOf(graph: Graph, plan: CompressionPlan, measure: Measure): Phase<
 const sharedOf = ({ optimizer, distill }: CompressionPlan) => ({ optimizer, ...(distill === undefined ? {} : { distill }) });
 
 /** One rate: ADMM towards it, hard pruning, retraining of what is left. */
-function roundOf(graph: Graph, plan: CompressionPlan, rate: number, measure: Measure): Phase<Findings>[] {
+function roundOf(graph: Graph, plan: CompressionPlan, rate: number, measure: Measure, onStep: CompressOptions["onStep"]): Phase<Findings>[] {
   const budget = makeBudget(graph, plan, rate);
   const names = budget.pruned.map((l) => l.name);
   const selectors = budget.pruned.map((layer) => ({ layer, select: selectorOf(structureOf(plan, layer), layer.matrix) }));
@@ -146,6 +154,7 @@ function roundOf(graph: Graph, plan: CompressionPlan, rate: number, measure: Mea
     epochs: plan.retrain.epochs,
     schedule: plan.retrain.schedule,
     graph: (state) => ({ ...shared, masks: [...state.masks.keys()] }),
+    after: async (state) => onStep?.({ rate, graph: withWeights(graph, state.weights, new Set(names)) }),
   };
   return [admm, retrain];
 }

@@ -1,5 +1,5 @@
 /** ADMM compression of trained nets. */
-export { type CompressOptions, compress } from "./compress.ts";
+export { type CompressedStep, type CompressOptions, compress } from "./compress.ts";
 export { type DemoNet, type DemoOptions, type DemoProgress, type DemoResult, runDemo } from "./demo.ts";
 export { type Layer, weightLayers } from "./layers.ts";
 export { type CompressionPlan, makePlan, type PhasePlan, type PlanOptions } from "./plan.ts";
