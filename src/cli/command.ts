@@ -28,7 +28,7 @@ export interface Report {
 
 export const commonArgs = {
   json: { type: "boolean", description: "Print one JSON document on stdout" },
-  progress: { type: "boolean", description: "Show progress even where stderr is no terminal" },
+  progress: { type: "boolean", description: "Show progress from the start even where stderr is no terminal" },
 } as const satisfies ArgsDef;
 
 /** Options that several commands share. */

@@ -2,8 +2,8 @@ import { formatDuration } from "./format.ts";
 
 /** Where a long command tells how far it is. All of it goes to stderr. */
 export interface Progress {
-  /** `done` of `total` units; shown with the time that is left. */
-  update(done: number, total: number, text?: string): void;
+  /** `done` of `total` units; shown with the time that is left, as the caller says or from how long those took. */
+  update(done: number, total: number, text?: string, secondsLeft?: number): void;
   /** Something worth knowing, on a line of its own. */
   note(text: string): void;
   /** Clears the line. */
@@ -16,27 +16,28 @@ export interface ProgressStream {
   write(text: string): unknown;
 }
 
-/** One line that is rewritten ten times a second on a terminal; elsewhere, only if `forced`, a new line every five seconds. */
+/** One line that is rewritten ten times a second on a terminal; elsewhere a new line every ten seconds, the first after ten or, if `forced`, at once. */
 export function createProgress(
   stream: ProgressStream,
   { forced = false, now = () => performance.now() }: { readonly forced?: boolean; readonly now?: () => number } = {},
 ): Progress {
   const terminal = stream.isTTY === true;
-  const interval = terminal ? 100 : 5000;
+  const interval = terminal ? 100 : 10_000;
+  const begun = now();
   let started: number | undefined;
-  let shown = Number.NEGATIVE_INFINITY;
+  let shown = terminal || forced ? Number.NEGATIVE_INFINITY : begun;
   let drawn = false;
   const clear = () => {
     if (drawn) stream.write("\r\u001b[2K");
     drawn = false;
   };
   return {
-    update(done, total, text = "") {
+    update(done, total, text = "", secondsLeft = undefined) {
       const time = now();
       if (started === undefined || done === 0) started = time;
-      if ((!terminal && !forced) || (time - shown < interval && done < total)) return;
+      if (time - shown < interval && (done < total || !(terminal || forced))) return;
       shown = time;
-      const line = progressLine(done, total, (time - started) / 1000, text);
+      const line = progressLine(done, total, secondsLeft ?? (done === 0 ? undefined : ((time - started) / 1000 / done) * (total - done)), text);
       if (!terminal) {
         stream.write(`${line}\n`);
         return;
@@ -56,9 +57,9 @@ export function createProgress(
   };
 }
 
-function progressLine(done: number, total: number, seconds: number, text: string): string {
+function progressLine(done: number, total: number, secondsLeft: number | undefined, text: string): string {
   const share = total === 0 ? 1 : done / total;
   const bar = "█".repeat(Math.round(20 * share)).padEnd(20, "░");
-  const left = done === 0 || done >= total ? "" : `, ${formatDuration((seconds / done) * (total - done))} left`;
+  const left = secondsLeft === undefined || done >= total ? "" : `, ${formatDuration(secondsLeft)} left`;
   return `${bar} ${Math.floor(100 * share)} % (${done}/${total}${left})${text === "" ? "" : ` ${text}`}`;
 }

@@ -24,6 +24,8 @@ export interface TrainingProgress {
   readonly learningRate: number;
   /** Of the phase. */
   readonly etaSeconds: number;
+  /** All phases together, steps done and to be done; of the time left, as if all steps took as long as those of this phase. */
+  readonly run: { readonly step: number; readonly steps: number; readonly etaSeconds: number };
 }
 export type TrainingObserver = (progress: TrainingProgress) => void;
 
@@ -44,6 +46,8 @@ export interface PhaseOptions {
   /** ρ of each step, where the graph has a penalty. */
   readonly rho?: ((step: number) => number) | undefined;
   readonly observer?: TrainingObserver | undefined;
+  /** Steps of the phases before this one, and of all. */
+  readonly run?: { readonly before: number; readonly steps: number };
   readonly signal?: AbortSignal | undefined;
   /** Called when it is time to save, and on interruption; `step` is the next one to run. */
   readonly save?: ((step: number) => Promise<void>) | undefined;
@@ -72,6 +76,7 @@ export async function runPhase(options: PhaseOptions): Promise<void> {
   const labels = new Int32Array(batch);
   const teacher = inputs.teacher === undefined ? undefined : new Float32Array(batch * training.classes);
   const first = options.from ?? 0;
+  const { before: earlier, steps: all } = options.run ?? { before: 0, steps };
   const begun = performance.now();
   let saved = begun;
   let order = new Int32Array(0);
@@ -108,6 +113,8 @@ export async function runPhase(options: PhaseOptions): Promise<void> {
     seen++;
     const now = performance.now();
     const done = step + 1;
+    const secondsAStep = (now - begun) / (done - first) / 1000;
+    const run = { step: earlier + done, steps: all };
     options.observer?.({
       phase: name,
       step: done,
@@ -117,7 +124,8 @@ export async function runPhase(options: PhaseOptions): Promise<void> {
       loss: loss / seen,
       accuracy: (100 * correct) / (seen * batch),
       learningRate,
-      etaSeconds: (((now - begun) / (done - first)) * (steps - done)) / 1000,
+      etaSeconds: secondsAStep * (steps - done),
+      run: { ...run, etaSeconds: secondsAStep * (run.steps - run.step) },
     });
     if (options.save !== undefined && now - saved > 1000 * (options.saveEverySeconds ?? 60) && done < steps) {
       await options.save(done);

@@ -101,6 +101,7 @@ export async function runPhases<Report>(options: RunOptions<Report>): Promise<Ru
     await store?.save(encodeCheckpoint({ meta: { identity, phase, step, report: state.report } satisfies Meta<Report>, arrays }));
   };
 
+  const stepsOf = (some: readonly Phase<Report>[]) => some.reduce((sum, { epochs }) => sum + phaseSteps(dataset, batch, epochs), 0);
   for (let index = start.phase; index < phases.length; index++) {
     const phase = phases[index] as Phase<Report>;
     const resumed = index === start.phase && start.step > 0 ? start.arrays : undefined;
@@ -123,6 +124,7 @@ export async function runPhases<Report>(options: RunOptions<Report>): Promise<Ru
         stepper,
         epochs: phase.epochs,
         schedule: phase.schedule,
+        run: { before: stepsOf(phases.slice(0, index)), steps: stepsOf(phases) },
         from: resumed === undefined ? 0 : start.step,
         before: driver?.before?.bind(driver),
         rho: driver?.rho?.bind(driver),

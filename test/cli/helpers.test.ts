@@ -82,10 +82,19 @@ describe("progress", () => {
     expect(written.at(-1)).toBe("\r\u001b[2K");
   });
 
-  test("stays silent in a pipe unless forced", () => {
-    const silent = record(false, false);
-    silent.progress.update(1, 2);
-    expect(silent.written).toEqual([]);
+  test("writes a line every ten seconds into a pipe, from the start if forced", () => {
+    const { written, clock, progress } = record(false, false);
+    for (const [ms, done] of [
+      [0, 0],
+      [9_000, 9],
+      [10_000, 10],
+      [15_000, 15],
+      [20_000, 20],
+    ] as const) {
+      clock.ms = ms;
+      progress.update(done, 20, "epoch 1", done === 10 ? 75 : undefined);
+    }
+    expect(written).toEqual(["██████████░░░░░░░░░░ 50 % (10/20, 1:15 left) epoch 1\n", "████████████████████ 100 % (20/20) epoch 1\n"]);
     const forced = record(false, true);
     forced.progress.update(1, 2);
     forced.progress.update(2, 2);

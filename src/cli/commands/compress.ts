@@ -100,7 +100,7 @@ async function train(graph: Graph, plan: PlanOptions, dataset: Dataset, shared: 
   const { compress } = await import("../../compress/index.ts");
   const { graph: compressed, report } = await compress(graph, plan, dataset, {
     ...shared,
-    observer: (p) => progress.update(p.step, p.steps, `${p.phase}, epoch ${p.epoch}/${p.epochs}, loss ${p.loss.toFixed(4)}, ${p.accuracy.toFixed(1)} %`),
+    observer: (p) => progress.update(p.run.step, p.run.steps, `${p.phase}, epoch ${p.epoch}/${p.epochs}, loss ${p.loss.toFixed(4)}, ${p.accuracy.toFixed(1)} %`, p.run.etaSeconds),
   });
   const { accuracy } = report;
   const pruned = accuracy.pruned.map((p) => `${p.accuracy.toFixed(2)} % pruned at ${round(p.rate, 1)}×, `).join("");
