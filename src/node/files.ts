@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { open, readFile as readNodeFile, realpath, rename, rm, stat } from "node:fs/promises";
+import { open, readdir, readFile as readNodeFile, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { CadnnError } from "../errors.ts";
 
@@ -47,7 +47,7 @@ export async function writeFileAtomic(path: string, content: Uint8Array | string
     if (existing?.isDirectory()) throw Object.assign(new Error("is a directory"), { code: "EISDIR" });
     if (existing !== undefined && !existing.isFile()) return await writeInto(path, "w", 0o666, content);
     const target = existing === undefined ? path : await realpath(path);
-    const temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString("hex")}.tmp`);
+    const temporary = join(dirname(target), `${temporaryPrefix(target)}${randomBytes(6).toString("hex")}.tmp`);
     try {
       await writeInto(temporary, "wx", existing === undefined ? 0o666 : existing.mode & 0o777, content);
       await rename(temporary, target);
@@ -58,6 +58,16 @@ export async function writeFileAtomic(path: string, content: Uint8Array | string
   } catch (error) {
     throw writeError(path, error);
   }
+}
+
+const temporaryPrefix = (target: string) => `.${basename(target)}.`;
+
+/** Removes what `writeFileAtomic` has left beside a file where the process was killed in the middle of it. Not to be called while another process writes the file. */
+export async function removeTemporaries(path: string): Promise<void> {
+  const target = await realpath(path).catch(() => path);
+  const names = await readdir(dirname(target)).catch(() => []);
+  const isTemporary = (name: string) => name.startsWith(temporaryPrefix(target)) && /^[0-9a-f]{12}\.tmp$/.test(name.slice(temporaryPrefix(target).length));
+  for (const name of names.filter(isTemporary)) await rm(join(dirname(target), name), { force: true });
 }
 
 async function writeInto(path: string, flags: string, mode: number, content: Uint8Array | string): Promise<void> {

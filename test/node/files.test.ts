@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile as readNodeFile, rm, stat, symlink, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { readFile, readText, writeFileAtomic } from "../../src/node/files.ts";
+import { readFile, readText, removeTemporaries, writeFileAtomic } from "../../src/node/files.ts";
 
 let folder = "";
 beforeEach(async () => {
@@ -30,6 +30,13 @@ describe("writeFileAtomic", () => {
     await writeFileAtomic(path, "text");
     expect(await readNodeFile(path, "utf8")).toBe("text");
     expect(await readdir(folder)).toEqual(["a.bin"]);
+  });
+
+  test("what a killed writer has left is removed, and nothing else", async () => {
+    for (const name of ["a", ".a.0123456789ab.tmp", ".a.0123456789xy.tmp", ".ab.0123456789ab.tmp", "b"]) await writeFile(join(folder, name), "");
+    await removeTemporaries(join(folder, "a"));
+    await removeTemporaries(join(folder, "none", "a"));
+    expect((await readdir(folder)).sort()).toEqual([".a.0123456789xy.tmp", ".ab.0123456789ab.tmp", "a", "b"]);
   });
 
   test("keeps the mode of the file and a link to it", async () => {

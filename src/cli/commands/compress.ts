@@ -1,12 +1,12 @@
-import { rm, stat } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import type { CompressOptions, PlanOptions, PostTrainingOptions } from "../../compress/index.ts";
 import { levelKinds } from "../../compress/projections/levels.ts";
 import { structureForms } from "../../compress/projections/structure.ts";
 import { CadnnError } from "../../errors.ts";
 import type { Graph } from "../../ir/graph.ts";
-import { readFile, readText, writeFileAtomic } from "../../node/files.ts";
-import type { CheckpointStore } from "../../train/checkpoint.ts";
+import { readText, writeFileAtomic } from "../../node/files.ts";
 import type { Dataset } from "../../train/data/dataset.ts";
+import { checkpointFile } from "../checkpoint-file.ts";
 import { type Command, type CommandContext, sharedArgs } from "../command.ts";
 import { type Compressed, layerTable, weightsLine } from "../compress-report.ts";
 import { openImages, readDataset } from "../datasets.ts";
@@ -76,7 +76,7 @@ export const command: Command = {
       : await import("../stepper.ts").then((m) => m.kernelStepper(options.number("threads", { integer: true, min: 1, max: 64 })));
     const validationData = options.text("validation");
     const validation = validationData === undefined ? undefined : await readDataset(graph, await openImages(validationData, options.text("images")), options, context, undefined);
-    const store = fileStore(options.text("checkpoint") ?? `${outputs[0]}.checkpoint`);
+    const store = checkpointFile(options.text("checkpoint") ?? `${outputs[0]}.checkpoint`);
     if (await store.exists()) context.progress.note(`Going on from ${store.path}.`);
     context.interruptible();
     const shared = { makeStepper, validation, store, signal: context.signal };
@@ -165,13 +165,4 @@ async function readPlan(options: Options): Promise<PlanOptions> {
     ...(epochs === undefined ? {} : { admm: { ...plan.admm, epochs } }),
     ...(retrainEpochs === undefined ? {} : { retrain: { ...plan.retrain, epochs: retrainEpochs } }),
   };
-}
-
-function fileStore(path: string): CheckpointStore & { readonly path: string; exists(): Promise<boolean> } {
-  const exists = () =>
-    stat(path).then(
-      () => true,
-      () => false,
-    );
-  return { path, exists, save: (bytes) => writeFileAtomic(path, bytes), load: async () => ((await exists()) ? readFile(path) : undefined) };
 }
