@@ -61,6 +61,29 @@ export function streamBytes(s: StreamShape, w: ArrayLike<number>): number {
   return streamHeaderBytes(s) + (entries + s.group) * entryBytes(s);
 }
 
+/** In which word of the stream each non-zero's weight lies; `indices` are those of the non-zeros, ascending, and every filter is a row of its own. */
+export function streamPlaces(s: StreamShape, indices: Int32Array): Int32Array {
+  const depth = s.channels * s.taps.length;
+  const rows = streamRows(s);
+  const partOf = (index: number): number => Math.floor((index % depth) / (s.pass * s.taps.length)) * rows + Math.floor(index / depth);
+  const counts = new Int32Array(streamPasses(s) * rows);
+  const ranks = indices.map((index) => {
+    const part = partOf(index);
+    counts[part] = (counts[part] as number) + 1;
+    return (counts[part] as number) - 1;
+  });
+  let next = streamHeaderBytes(s) / 4;
+  const starts = counts.map((count) => {
+    const start = next;
+    next += 2 * s.group * Math.ceil(count / s.group);
+    return start;
+  });
+  return indices.map((index, i) => {
+    const rank = ranks[i] as number;
+    return (starts[partOf(index)] as number) + 2 * s.group * Math.floor(rank / s.group) + s.group + (rank % s.group);
+  });
+}
+
 /** Whether filters 2i and 2i + 1 of the weight are non-zero at the same places. */
 export function hasPairedFilters(w: ArrayLike<number>, m: number): boolean {
   const depth = w.length / m;

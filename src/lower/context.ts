@@ -14,6 +14,7 @@ import type { Buffer, KernelCall, Place, PrepareSpec, PrepareTask, StoredConstan
 import { batchInnermost, compactPlanes, isSplit, type Layout, linear, samePlaces } from "./layout.ts";
 import type { LowerOptions } from "./options.ts";
 import { paddingRuns, phasesOf, whole } from "./phases.ts";
+import type { SparseWeight } from "./sparse.ts";
 
 /** A value in memory. */
 export interface Placed extends Place {
@@ -43,6 +44,9 @@ export class LoweringContext {
   readonly #batched: ReadonlySet<Value>;
   readonly #bytes = new Map<Value, Place>();
   readonly #placed = new Map<Value, Placed[]>();
+  readonly #deferred = new Map<Value, () => void>();
+  /** Weights of which only the non-zeros are there, unless somebody asks for their place. */
+  readonly sparse = new Map<Value, SparseWeight>();
   readonly #views = new Map<Value, Placed>();
   readonly #stored = new Map<TensorData, StoredConstant>();
   readonly #prepared = new Map<StoredConstant, Map<string, Buffer>>();
@@ -156,6 +160,11 @@ export class LoweringContext {
     return this.#bytes.get(value);
   }
 
+  /** Says how a value gets a place, once it is read. */
+  defer(value: Value, place: () => void): void {
+    this.#deferred.set(value, place);
+  }
+
   has(value: Value): boolean {
     return this.#placed.has(value);
   }
@@ -164,6 +173,12 @@ export class LoweringContext {
     const places = this.#placed.get(value);
     if (places !== undefined) return places;
     if (value.kind === "constant") return [this.#placeConstant(value)];
+    const deferred = this.#deferred.get(value);
+    if (deferred !== undefined) {
+      this.#deferred.delete(value);
+      deferred();
+      return this.#placesOf(value);
+    }
     const bytes = this.#bytes.get(value);
     if (bytes !== undefined) return [this.#expandBytes(value, bytes)];
     throw new CadnnError("E_INTERNAL", `${value.name} is read before it is written`);

@@ -15,6 +15,7 @@ import { groupOf, packNow, zerosOf } from "./filters.ts";
 import type { Place } from "./kernel-graph.ts";
 import { type Layout, linear, roundUp, samePlaces, withoutPadding } from "./layout.ts";
 import { emitDepthwise } from "./sliding.ts";
+import { liveStream } from "./sparse.ts";
 import { lowerAnyConv } from "./window-any.ts";
 import { isDepthwise, reachedPads, windowLayout, windowOf, windowTaps } from "./window-layout.ts";
 
@@ -39,7 +40,7 @@ interface Sources {
   readonly windowed: boolean;
   readonly lanes: number;
   product(walk: Walk): GemmProblem;
-  /** For weights that are known when compiling. */
+  /** For weights whose zeros are known when compiling. */
   sparse?(walk: Walk): SpmmProblem;
   /** For 3×3 windows of stride 1, likewise. */
   winograd?(walk: Walk): WinogradProblem;
@@ -66,7 +67,8 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
   const taps = windowTaps(input.layout, window);
   const channelStride = input.layout.strides[1] as number;
   const shared = { m: filters, bias: conv.b !== undefined };
-  const zeros = isConstant(w) ? zerosOf(w) : undefined;
+  const live = group === 1 ? ctx.sparse.get(w) : undefined;
+  const zeros = isConstant(w) ? zerosOf(w) : live && { nonZeros: live.places.length, paired: false };
   // Without zeros there is nothing to skip, and the sparse form takes twice the memory.
   const sparsity =
     zeros === undefined || zeros.nonZeros === elementCount(w.type.shape)
@@ -133,11 +135,14 @@ function weightsOf(ctx: LoweringContext, { w, group }: ConvProblem, sources: Sou
   const { m, taps, channels, channelStride, weights } = sources.product(walk);
   const depth = channels * taps.length;
   if ("spmm" in choice) {
-    const part = groupOf(w as ConstantValue, g, group);
     const { group: entries, filters, channels: pass, tile, packed: relative } = choice.spmm;
     const whole = relative ? packedTile({ taps, region: walk.region }, tile) : undefined;
     const stream = { m, channels, taps: whole?.taps ?? taps, group: entries, filters, pass, relative } as const;
-    return [{ buffer: ctx.weights(part, { kind: "stream", channelStride: whole?.stride ?? channelStride, ...stream }, streamBytes(stream, part.data as Float32Array)), offset: 0 }];
+    const stride = whole?.stride ?? channelStride;
+    const live = ctx.sparse.get(w);
+    if (live !== undefined) return [liveStream(ctx, live, stream, stride)];
+    const part = groupOf(w as ConstantValue, g, group);
+    return [{ buffer: ctx.weights(part, { kind: "stream", channelStride: stride, ...stream }, streamBytes(stream, part.data as Float32Array)), offset: 0 }];
   }
   if ("winograd" in choice) {
     const { group: perGroup, product } = choice.winograd;

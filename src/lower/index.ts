@@ -15,7 +15,8 @@ import { defaultLowerOptions, type LowerOptions } from "./options.ts";
 import { lowerPixelsToPlanes } from "./pixels.ts";
 import { planMemory } from "./plan-memory.ts";
 import { lowerPool } from "./pool.ts";
-import { lowerConvGradWeight, lowerMaxPoolGrad } from "./training.ts";
+import { lowerScatter, moveSparse } from "./sparse.ts";
+import { lowerConvGradWeight, lowerConvGradWeightAt, lowerMaxPoolGrad } from "./training.ts";
 import { commonWish } from "./window-layout.ts";
 
 type Lowering = (ctx: LoweringContext, node: Node) => void;
@@ -48,7 +49,9 @@ const lowerings: Readonly<Record<string, Lowering>> = {
   Gather: lowerGather,
   ArgMax: lowerArg,
   ArgMin: lowerArg,
+  Scatter: lowerScatter,
   ConvGradWeight: lowerConvGradWeight,
+  ConvGradWeightAt: lowerConvGradWeightAt,
   MaxPoolGrad: lowerMaxPoolGrad,
   BatchNormTraining: lowerBatchNormTraining,
   BatchNormGrad: lowerBatchNormGrad,
@@ -77,7 +80,7 @@ export function lower(source: Graph, target: Target, given: LowerOptions = {}): 
   if (options.layout) placeConcats(ctx);
   for (const node of graph.nodes) {
     ctx.node = node.name;
-    (loweringOf(node) as Lowering)(ctx, node);
+    if (!moveSparse(ctx, node)) (loweringOf(node) as Lowering)(ctx, node);
   }
   ctx.node = "outputs";
   const outputs = graph.outputs.map(({ name, value }): Port => ({ name, ...value.type, place: outputPlace(ctx, value) }));
@@ -107,7 +110,7 @@ function batchOf(graph: Graph): number {
 function batchedValues(graph: Graph, lanes: number): ReadonlySet<Value> {
   const batched = new Set<Value>(graph.inputs.filter((v) => v.type.shape[0] === lanes));
   for (const node of graph.nodes) {
-    if (node.op === "ConvGradWeight" || !node.inputs.some((v) => v !== undefined && batched.has(v))) continue;
+    if (["ConvGradWeight", "ConvGradWeightAt"].includes(node.op) || !node.inputs.some((v) => v !== undefined && batched.has(v))) continue;
     for (const out of node.outputs) if (out.type.shape[0] === lanes) batched.add(out);
   }
   return batched;

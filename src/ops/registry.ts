@@ -14,6 +14,7 @@ import { reduceOps } from "./reduce.ts";
 import { resizeOps } from "./resize.ts";
 import { shapeOps } from "./shape.ts";
 import { softmaxOps } from "./softmax.ts";
+import { sparseOps } from "./sparse.ts";
 
 const families: readonly (readonly OpDef[])[] = [
   convOps as readonly OpDef[],
@@ -29,6 +30,7 @@ const families: readonly (readonly OpDef[])[] = [
   padOps as readonly OpDef[],
   resizeOps as readonly OpDef[],
   normalizationOps as readonly OpDef[],
+  sparseOps as readonly OpDef[],
 ];
 
 /** All ops by name, one entry a family file. */

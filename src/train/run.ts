@@ -7,6 +7,7 @@ import { interrupted } from "./evaluate.ts";
 import { phaseSteps, runPhase, type TrainingObserver } from "./phase.ts";
 import type { Schedule } from "./schedule.ts";
 import type { MakeStepper, Stepper } from "./stepper.ts";
+import { supportOf, wholeParameters } from "./support.ts";
 import type { Teacher } from "./teacher.ts";
 import { makeTrainingGraph, type TrainingGraphOptions } from "./training-graph.ts";
 import { weightsOf, withWeights } from "./weights.ts";
@@ -109,9 +110,9 @@ export async function runPhases<Report>(options: RunOptions<Report>): Promise<Ru
       if (resumed === undefined) await save(index, 0, new Map());
       throw interrupted(phase.name);
     }
-    const training = makeTrainingGraph(withWeights(graph, state.weights), { ...phase.graph(state), batch });
+    const training = makeTrainingGraph(withWeights(graph, state.weights), { ...sparsely(phase.graph(state), state, batch), batch });
     const resident = [...new Set(training.graph.updates.map((u) => u.parameter.name)), ...training.targets, ...training.masks];
-    const stepper = await options.makeStepper(training.graph);
+    const stepper = wholeParameters(await options.makeStepper(training.graph), training);
     try {
       for (const name of training.masks) await stepper.writeParameter(name, state.masks.get(name.slice(0, -".mask".length)) as Float32Array);
       if (resumed !== undefined) for (const name of resident) await stepper.writeParameter(name, resumed.get(`parameter:${name}`) as Float32Array);
@@ -146,6 +147,19 @@ export async function runPhases<Report>(options: RunOptions<Report>): Promise<Ru
     await save(index + 1, 0, new Map());
   }
   return state;
+}
+
+/** Masked weights of which few elements are left become lists of these, which need no mask unless some of them are frozen. */
+function sparsely<Report>(graph: Omit<TrainingGraphOptions, "batch">, { weights, masks }: RunState<Report>, batch: number): Omit<TrainingGraphOptions, "batch"> {
+  if (batch % 4 !== 0) return graph;
+  const supports = new Map<string, Int32Array>();
+  const masked = (graph.masks ?? []).filter((name) => {
+    const mask = masks.get(name) as Float32Array;
+    const support = supportOf(weights.get(name) as Float32Array, mask);
+    if (support !== undefined) supports.set(name, support);
+    return support === undefined || support.some((index) => mask[index] === 0);
+  });
+  return { ...graph, supports, masks: masked };
 }
 
 function identityOf<Report>({ graph, dataset, batch, seed, identity, phases }: RunOptions<Report>): number {

@@ -5,9 +5,11 @@ import { elementCount, tensorType } from "../ir/types.ts";
 import { GraphBuilder } from "../ops/builder.ts";
 import { addMap, allButChannel, reshape } from "../ops/gradient-helpers.ts";
 import { oneHotOperands } from "../ops/gradients.ts";
+import { eliminateDeadNodes } from "../passes/eliminate-dead-nodes.ts";
 import { backpropagate } from "./differentiate.ts";
 import { addUpdate, type Optimizer, type ScalarInputs } from "./optimizer.ts";
 import { rebatch } from "./rebatch.ts";
+import { addPointwise, type SparseParameter, sparseParameter } from "./sparse-parameter.ts";
 
 export interface TrainingGraphOptions {
   readonly batch: number;
@@ -19,6 +21,8 @@ export interface TrainingGraphOptions {
   readonly admm?: { readonly constrained: readonly string[] };
   /** Weights with a resident mask, `NAME.mask`: where it is 0, they stay as they are (pruned ones 0, quantized ones on their level). */
   readonly masks?: readonly string[];
+  /** Weights of which only these elements exist, by ascending row-major index: the others are 0 and stay so. Needs a batch that is a multiple of 4. */
+  readonly supports?: ReadonlyMap<string, Int32Array>;
   /** Hinton et al., arXiv 1503.02531: loss = (1 − weight) · CE(labels) + weight · τ² · KL(teacher at τ ‖ net at τ). Adds the input `teacher`, softmax(teacher's logits / τ). */
   readonly distill?: { readonly temperature: number; readonly weight: number };
   /** BatchNorm goes on with its running statistics, which stay as they are; else it takes each batch's own, which the running ones follow. */
@@ -50,6 +54,13 @@ export interface TrainingGraph {
   readonly targets: readonly string[];
   /** `NAME.mask`, all ones at the start. */
   readonly masks: readonly string[];
+  /** Parameters (weights, and what belongs to them) that hold some elements only: which, in their order, and of how many. */
+  readonly supports: ReadonlyMap<string, Support>;
+}
+
+export interface Support {
+  readonly indices: Int32Array;
+  readonly size: number;
 }
 
 /**
@@ -66,16 +77,21 @@ export function makeTrainingGraph(source: Graph, options: TrainingGraphOptions):
   const roles = weightRoles(net);
   const wanted = options.trainable ?? (() => true);
   const parameters = new Map<ConstantValue, ParameterValue>();
-  for (const [constant, role] of roles)
-    if (role === "statistic" ? options.frozenStatistics !== true : wanted(constant.name))
-      parameters.set(constant, builder.parameter(constant.name, { ...constant.type, data: constant.data } as never));
+  const sparse = new Map<ConstantValue, SparseParameter>();
+  for (const [constant, role] of roles) {
+    if (!(role === "statistic" ? options.frozenStatistics !== true : wanted(constant.name))) continue;
+    const indices = role === "weight" ? options.supports?.get(constant.name) : undefined;
+    const weight = indices === undefined ? undefined : sparseParameter(builder, net, constant, indices);
+    if (weight !== undefined) sparse.set(constant, weight);
+    parameters.set(constant, weight?.parameter ?? builder.parameter(constant.name, { ...constant.type, data: constant.data } as never));
+  }
 
   const [images] = net.inputs;
   if (images === undefined || net.inputs.length !== 1)
     throw new CadnnError("E_INVALID_GRAPH", `the net has ${net.inputs.length} inputs, training takes one`, { at: net.name, hint: "Export the net with its image input alone." });
   builder.addInput(images);
   const labels = builder.input("labels", tensorType("int32", [batch]));
-  const logits = copyForward(builder, net, parameters, options.batchNormMomentum ?? 0.1);
+  const logits = copyForward(builder, net, parameters, sparse, options.batchNormMomentum ?? 0.1);
   const classes = logits.type.shape[1] as number;
   const scalar = (name: string) => builder.input(name, tensorType("float32", []));
   const scalars: ScalarInputs = {
@@ -91,17 +107,24 @@ export function makeTrainingGraph(source: Graph, options: TrainingGraphOptions):
   const targets = residents(builder, trained, options.admm?.constrained ?? [], "target");
   const masks = residents(builder, trained, options.masks ?? [], "mask");
   const state: string[] = [];
-  for (const weight of trained) {
+  const supports = new Map<string, Support>();
+  for (const [constant, weight] of parameters) {
     const gradient = gradients.get(weight);
     if (gradient === undefined) continue;
-    const decays = weight.type.shape.length > 1;
-    state.push(...addUpdate(builder, weight, gradient, { optimizer, scalars, target: targets.get(weight.name), mask: masks.get(weight.name), decays }));
+    const decays = constant.type.shape.length > 1;
+    const [target, mask] = [targets.get(weight.name), masks.get(weight.name)];
+    const own = addUpdate(builder, weight, gradient, { optimizer, scalars, target, mask, decays });
+    state.push(...own);
+    const indices = sparse.get(constant)?.elements;
+    if (indices === undefined) continue;
+    const size = elementCount(constant.type.shape);
+    for (const name of [weight.name, ...own, target?.name, mask?.name]) if (name !== undefined) supports.set(name, { indices, size });
   }
   builder.output("loss", loss);
   builder.output("correct", correct);
   const inputs = { images: images.name, labels: labels.name, learningRate: scalars.learningRate.name };
   return {
-    graph: builder.finish(),
+    graph: eliminateDeadNodes.run(builder.finish()),
     batch,
     classes,
     inputs: {
@@ -116,6 +139,7 @@ export function makeTrainingGraph(source: Graph, options: TrainingGraphOptions):
     state,
     targets: [...targets.values()].map((p) => p.name),
     masks: [...masks.values()].map((p) => p.name),
+    supports,
   };
 }
 
@@ -153,8 +177,14 @@ export function weightRoles(graph: Graph): ReadonlyMap<ConstantValue, Role> {
 }
 
 /** Copies the net with parameters for constants and returns its logits as [N, classes]. */
-function copyForward(builder: GraphBuilder, net: Graph, parameters: ReadonlyMap<ConstantValue, ParameterValue>, momentum: number): Value {
-  const values = new Map<Value, Value>(parameters);
+function copyForward(
+  builder: GraphBuilder,
+  net: Graph,
+  parameters: ReadonlyMap<ConstantValue, ParameterValue>,
+  sparse: ReadonlyMap<Value, SparseParameter>,
+  momentum: number,
+): Value {
+  const values = new Map<Value, Value>([...parameters, ...[...sparse].map(([constant, { whole }]) => [constant, whole] as const)]);
   const output = net.outputs[0]?.value;
   const producer = producers(net);
   let last = output === undefined ? undefined : producer.get(output);
@@ -166,6 +196,7 @@ function copyForward(builder: GraphBuilder, net: Graph, parameters: ReadonlyMap<
     const inputs = node.inputs.map((v) => (v === undefined ? undefined : (values.get(v) ?? v)));
     if (node.op === "Dropout" || node.op === "Identity") values.set(node.outputs[0] as Value, inputs[0] as Value);
     else if (node.op === "BatchNormalization") values.set(node.outputs[0] as Value, addBatchNorm(builder, node, inputs, momentum));
+    else if (sparse.get(node.inputs[1] as Value)?.pointwise === true) values.set(node.outputs[0] as Value, addPointwise(builder, node, inputs as Value[]));
     else
       builder.addMany(node.op, inputs, node.attrs, node.name).forEach((v, i) => {
         values.set(node.outputs[i] as Value, v);
