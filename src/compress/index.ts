@@ -6,4 +6,5 @@ export { type CompressionPlan, makePlan, type PhasePlan, type PlanOptions } from
 export type { CalibrationImages } from "./post-training/activations.ts";
 export { makePostTrainingPlan, type PostTrainingOptions, type PostTrainingPlan } from "./post-training/plan.ts";
 export { compressPostTraining, type PostTrainingContext, type PostTrainingLayerReport, type PostTrainingProgress, type PostTrainingReport } from "./post-training/post-training.ts";
+export { liveWeights, type Removal, removeDeadUnits } from "./removal/remove.ts";
 export type { CompressionReport, LayerReport } from "./report.ts";

@@ -42,7 +42,8 @@ export function weightLayers(graph: Graph): readonly Layer[] {
   return layers;
 }
 
-function matrixOf({ op, inputs: operands, attrs }: Node, value: ConstantValue): WeightMatrix {
+/** Which of its elements are weights of one output, by the node that reads it. */
+export function matrixOf({ op, inputs: operands, attrs }: Node, value: ConstantValue): WeightMatrix {
   const { shape } = value.type;
   const [first = 1, second = 1, ...window] = shape;
   if (op === "Conv") return { outputs: first, inputs: second, taps: elementCount(window), inputsFirst: false };
