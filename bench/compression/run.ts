@@ -1,148 +1,99 @@
-/**
- * Post-training compression of trained nets, each beside the simplest way to the same size: the greatest weights, the nearest levels.
- * `npx tsx bench/compression/run.ts [--net resnet20] [--case "70 % zeros"] [--data ../shared/data] [--limit N] [--threads 1] [--no-baseline] [--json]`
- */
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { openImages, trainingSet } from "../../src/cli/datasets.ts";
+import { createProgress } from "../../src/cli/progress.ts";
 import { kernelStepper } from "../../src/cli/stepper.ts";
-import { formatTable } from "../../src/cli/table.ts";
-import { compressPostTraining, type PostTrainingOptions, weightLayers } from "../../src/compress/index.ts";
-import { importOnnx } from "../../src/frontend/onnx/index.ts";
-import { imageGeometry, parsePreprocessing } from "../../src/image/index.ts";
-import type { Graph } from "../../src/ir/graph.ts";
-import { type Dataset, shuffled, subset } from "../../src/train/data/dataset.ts";
-import { accuracyOf, predict } from "../../src/train/evaluate.ts";
-import type { MakeStepper } from "../../src/train/stepper.ts";
-import { createRandom } from "../../src/zoo/random.ts";
-import { type Case, type Subject, subjects } from "./cases.ts";
+import { type Host, readRuns, record, thisHost } from "../host.ts";
+import { subjects } from "./cases.ts";
+import { type MeasureOptions, measureCase, planOf, prepareSubject, type Result } from "./measure.ts";
+import { failures, resultMarkdown, resultTable } from "./report.ts";
 
-interface Result {
-  readonly net: string;
-  readonly case: string;
-  readonly dense: number;
-  readonly accuracy: number;
-  /** Of the simplest way. */
-  readonly baseline: number | undefined;
-  readonly allowed: number | undefined;
-  /** Of the accuracy, in points: √(p (1 − p) / n). */
-  readonly standardError: number;
-  /** Percent of images with the dense net's answer. */
-  readonly same: number;
-  readonly rate: number;
-  readonly cpuSeconds: number;
-  readonly images: number;
-  readonly tested: number;
-}
+const usage = `npm run bench:compression -- [options]
 
-const silent = { update: () => undefined, note: () => undefined, end: () => undefined };
-const batch = 32;
+Compresses trained nets without training and measures them, compiled, on images that they were not fitted to, each beside simpler ways to the same
+size. Each case takes the place of its earlier result in the JSON as soon as it is measured.
 
-/** The images to fit to and those to measure on; no image is in both. */
-async function divided(subject: Subject, graph: Graph, data: string, limit: number): Promise<{ fit: Dataset; test: Dataset }> {
-  const { preprocess, firstClass, images } = subject;
-  const input = graph.inputs[0] as NonNullable<Graph["inputs"][0]>;
-  const shared = {
-    geometry: imageGeometry(input.type.shape, input.name),
-    preprocessing: parsePreprocessing(preprocess),
-    outputs: graph.outputs[0]?.value.type.shape.at(-1) ?? 1,
-    firstClass,
-    limit: undefined,
-  };
-  const read = async (path: string) => trainingSet(await openImages(join(data, path), undefined), shared, silent);
-  const fit = await read(subject.fit);
-  const order = [...shuffled(fit.count, createRandom(1, "calibration"))];
-  const test = subject.fit === subject.test ? subset(fit, order.slice(images)) : await read(subject.test);
-  const some = Array.from({ length: Math.min(limit, test.count) }, (_, i) => i);
-  return { fit: subset(fit, order.slice(0, images)), test: subset(test, some) };
-}
+  --net NAME        only this net (${subjects.map((s) => s.name).join(", ")})
+  --case NAME       only this case, for instance "70 % zeros"
+  --missing         only cases that the JSON has no result of with this seed and plan: goes on with an interrupted run
+  --seed N          default 1
+  --data DIR        default ../shared/data
+  --limit N         test images, at most
+  --threads N       default 1
+  --no-baselines    leaves the simpler ways out
+  --print           measures nothing; prints what the JSON holds, as a table of Markdown
+  --out FILE        the JSON to update; default bench/results/compression.json`;
 
-function optionsOf({ options, pointwise }: Case, graph: Graph): PostTrainingOptions {
-  if (pointwise === undefined) return options;
-  const layers = weightLayers(graph).filter((l) => l.kind === "conv" && l.matrix.taps === 1 && !l.first && !isClassifier(graph, l.matrix.outputs));
-  return { ...options, layers: Object.fromEntries(layers.map((l) => [l.name, { density: 1 - pointwise }])) };
-}
+/** A result, and where and when it came about. */
+type Run = Result & { readonly host: Host; readonly threads: number };
 
-const isClassifier = (graph: Graph, outputs: number) => graph.outputs[0]?.value.type.shape.at(-1) === outputs;
+const { values } = parseArgs({
+  allowNegative: true,
+  options: {
+    net: { type: "string" },
+    case: { type: "string" },
+    missing: { type: "boolean", default: false },
+    seed: { type: "string", default: "1" },
+    data: { type: "string", default: "../shared/data" },
+    limit: { type: "string", default: "Infinity" },
+    threads: { type: "string", default: "1" },
+    baselines: { type: "boolean", default: true },
+    print: { type: "boolean", default: false },
+    out: { type: "string", default: "bench/results/compression.json" },
+    help: { type: "boolean", default: false },
+  },
+});
 
-function bestClasses({ logits, classes }: { readonly logits: Float32Array; readonly classes: number }): number[] {
-  return Array.from({ length: logits.length / classes }, (_, i) => {
-    const row = logits.subarray(i * classes, (i + 1) * classes);
-    return row.indexOf(row.reduce((a, b) => Math.max(a, b)));
-  });
-}
+const keyOf = ({ net, case: name, seed }: Pick<Result, "net" | "case" | "seed">) => `${net} ${name} ${seed}`;
 
-async function measure(
-  subject: Subject,
-  cases: readonly Case[],
-  makeStepper: MakeStepper,
-  data: string,
-  limit: number,
-  withBaseline: boolean,
-  report: (r: Result) => void,
-): Promise<void> {
-  const graph = importOnnx(readFileSync(join(data, "nets", subject.file)));
-  const { fit, test } = await divided(subject, graph, data, limit);
-  const predicted = (net: Graph) => predict(net, test, makeStepper, { batch });
-  const before = await predicted(graph);
-  const [dense, answers] = [accuracyOf(before, test), bestClasses(before)];
-  for (const one of cases) {
-    const options = { batch, ...optionsOf(one, graph) };
-    const start = process.cpuUsage();
-    const { graph: net, report: found } = await compressPostTraining(graph, options, fit, { makeStepper });
-    const { user, system } = process.cpuUsage(start);
-    const after = await predicted(net);
-    const accuracy = accuracyOf(after, test);
-    const same = bestClasses(after).filter((c, i) => c === answers[i]).length;
-    const simple = { ...options, method: "magnitude", distill: { epochs: 0 } } as const;
-    const baseline = withBaseline ? accuracyOf(await predicted((await compressPostTraining(graph, simple, fit, { makeStepper })).graph), test) : undefined;
-    const p = accuracy / 100;
-    report({
-      ...{ net: subject.name, case: one.name, dense, accuracy, baseline, allowed: one.allowed },
-      standardError: 100 * Math.sqrt((p * (1 - p)) / test.count),
-      same: (100 * same) / test.count,
-      rate: found.rate,
-      cpuSeconds: (user + system) / 1e6,
-      images: fit.count,
-      tested: test.count,
-    });
-  }
+/** In the order of nets and cases, not in that in which they were measured. */
+function sorted(runs: readonly Run[]): Run[] {
+  const order = subjects.flatMap((s) => s.cases.map((c) => `${s.name} ${c.name}`));
+  const place = (r: Run) => order.indexOf(`${r.net} ${r.case}`);
+  return [...runs].sort((a, b) => place(a) - place(b) || a.seed - b.seed);
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    allowNegative: true,
-    options: {
-      net: { type: "string" },
-      case: { type: "string" },
-      data: { type: "string", default: "../shared/data" },
-      limit: { type: "string", default: "Infinity" },
-      threads: { type: "string", default: "1" },
-      baseline: { type: "boolean", default: true },
-      json: { type: "boolean", default: false },
-    },
-  });
+  if (values.help) return void process.stdout.write(`${usage}\n`);
+  if (values.print) return void process.stdout.write(`${resultMarkdown(sorted(readRuns<Run>(values.out)))}\n`);
   if (!existsSync(values.data)) throw new Error(`there is no folder ${values.data}; name the data by --data`);
-  const makeStepper = await kernelStepper(Number(values.threads));
+  const [seed, threads] = [Number(values.seed), Number(values.threads)];
+  const known = new Map(readRuns<Run>(values.out).map((run) => [keyOf(run), JSON.stringify(run.plan)]));
+  const wanted = subjects
+    .filter((s) => values.net === undefined || s.name === values.net)
+    .map((subject) => ({
+      subject,
+      cases: subject.cases.filter(
+        (c) =>
+          (values.case === undefined || c.name === values.case) && (!values.missing || known.get(keyOf({ net: subject.name, case: c.name, seed })) !== JSON.stringify(planOf(c))),
+      ),
+    }));
+  const total = wanted.reduce((sum, { cases }) => sum + cases.length, 0);
+  const progress = createProgress(process.stderr, { forced: true });
+  const makeStepper = await kernelStepper(threads);
+  const host = thisHost();
   const results: Result[] = [];
-  for (const subject of subjects.filter((s) => values.net === undefined || s.name === values.net)) {
-    const cases = subject.cases.filter((c) => values.case === undefined || c.name === values.case);
-    await measure(subject, cases, makeStepper, values.data, Number(values.limit), values.baseline, (r) => {
-      results.push(r);
-      process.stderr.write(`${JSON.stringify(r)}\n`);
-    });
+  for (const { subject, cases } of wanted) {
+    if (cases.length === 0) continue;
+    let name = "";
+    const options: MeasureOptions = {
+      ...{ makeStepper, data: values.data, limit: Number(values.limit), seed, baselines: values.baselines },
+      observer: ({ layer, done, total: layers }) => progress.update(results.length + done / layers, total, `${subject.name}, ${name}: ${layer}`),
+    };
+    const prepared = await prepareSubject(subject, options);
+    for (const one of cases) {
+      name = one.name;
+      const result = await measureCase(prepared, one, options);
+      results.push(result);
+      record<Run>(values.out, { ...result, host, threads }, keyOf);
+      progress.note(JSON.stringify(result));
+    }
   }
-  if (values.json) return void process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`);
-  const columns = ["net", "case", "dense", "accuracy", "±", "loss", "allowed", "simplest", "same", "rate", "CPU s"];
-  const table = formatTable(
-    columns.map((title, i) => ({ title, ...(i > 1 ? { align: "right" as const } : {}) })),
-    results.map((r) => [
-      ...[r.net, r.case, r.dense.toFixed(2), r.accuracy.toFixed(2), r.standardError.toFixed(2), (r.dense - r.accuracy).toFixed(2), r.allowed?.toFixed(2)],
-      ...[r.baseline?.toFixed(2), `${r.same.toFixed(1)} %`, `${r.rate.toFixed(2)}×`, r.cpuSeconds.toFixed(0)],
-    ]),
-  );
-  process.stdout.write(`${table}\n`);
+  progress.end();
+  process.stdout.write(`${resultTable(results)}\n`);
+  const failed = failures(results);
+  if (failed.length === 0) return;
+  process.stderr.write(`${failed.join("\n")}\n`);
+  process.exitCode = 1;
 }
 
 await main();

@@ -24,7 +24,7 @@ export interface Artifact {
   readonly code: Uint8Array;
 }
 
-export const formatVersion = 3;
+export const formatVersion = 4;
 
 const magic = [0x89, 0x63, 0x61, 0x64, 0x6e, 0x6e, 0x0d, 0x0a] as const;
 const headerBytes = 64;

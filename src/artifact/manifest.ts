@@ -18,15 +18,25 @@ export interface TensorRecord {
   readonly shape: readonly number[];
 }
 
-/** Canonical forms of a constant's bytes; see `constant-codec.ts`. */
+/** Canonical forms of a constant's bytes; see `constant-codec.ts`. Fields of a few bits lie least significant first within little-endian 32-bit words. */
 export type ConstantEncoding =
   /** Elements as they are, row-major, little-endian. */
-  | { readonly kind: "dense" }
+  | { readonly kind: "dense"; readonly levels?: LevelsRecord }
   /**
-   * Float32 non-zeros in row-major order, then fields of `gapBits` bits (least significant first within little-endian 32-bit words):
-   * the number of zeros before each non-zero; the field's greatest value means "that many zeros, and the next field adds to them".
+   * Float32 non-zeros in row-major order, then fields of `gapBits` bits: the number of zeros before each non-zero; the field's greatest
+   * value means "that many zeros, and the next field adds to them".
    */
-  | { readonly kind: "sparse"; readonly gapBits: number; readonly count: number };
+  | { readonly kind: "sparse"; readonly gapBits: number; readonly count: number; readonly levels?: LevelsRecord };
+
+/**
+ * Few different float32: the elements in row-major order are `groups` runs of equal length, and in place of values lie a float32 scale of each group,
+ * a 32-bit start of each group, `palette` float32, and a field of `bits` bits for each value: value = scale · palette[start + field], rounded once.
+ */
+export interface LevelsRecord {
+  readonly bits: number;
+  readonly groups: number;
+  readonly palette: number;
+}
 
 export interface ConstantRecord extends TensorRecord {
   readonly encoding: ConstantEncoding;

@@ -1,5 +1,5 @@
 import { CadnnError } from "../errors.ts";
-import type { Manifest, RecordDType, TargetName } from "./manifest.ts";
+import type { LevelsRecord, Manifest, RecordDType, TargetName } from "./manifest.ts";
 
 /** Bytes of an element outside; generated code keeps int64 as 32 bits, see `memoryBytes`. */
 export const recordElementBytes: Readonly<Record<RecordDType, number>> = { float32: 4, int32: 4, int64: 8, uint8: 1, int8: 1, bool: 1 };
@@ -18,6 +18,11 @@ export const pageBytes = 65536;
 /** Product of the dimensions; 1 for a scalar. */
 export function recordElements(shape: readonly number[]): number {
   return shape.reduce((n, d) => n * d, 1);
+}
+
+/** Bytes of the values of a constant that has `count` of them: floats, or what stands for them. */
+export function valuesBytes(levels: LevelsRecord | undefined, count: number): number {
+  return levels === undefined ? 4 * count : 8 * levels.groups + 4 * levels.palette + 4 * Math.ceil((levels.bits * count) / 32);
 }
 
 /** Bytes of an output or parameter in a module's memory, where every element has 4. */
@@ -55,16 +60,31 @@ function constant(item: unknown, at: string, end: number): Sized {
   const bytes = integer(fields.bytes, `${at}.bytes`);
   inside(integer(fields.offset, `${at}.offset`), bytes, end, `${at}.offset`, "weights section");
   const encoding = object(fields.encoding, `${at}.encoding`);
+  const levels = encoding.levels === undefined ? undefined : levelsFields(encoding.levels, `${at}.encoding.levels`, elements);
+  check(levels === undefined || dtype === "float32", `${at}.encoding.levels`, `is of ${dtype}`);
   if (encoding.kind === "dense") {
-    check(bytes === elements * recordElementBytes[dtype], `${at}.bytes`, `must be ${elements * recordElementBytes[dtype]}, is ${bytes}`);
+    const size = levels === undefined ? elements * recordElementBytes[dtype] : valuesBytes(levels, elements);
+    check(bytes === size, `${at}.bytes`, `must be ${size}, is ${bytes}`);
   } else {
     check(encoding.kind === "sparse" && dtype === "float32", `${at}.encoding`, "is unknown");
-    const gapBits = integer(encoding.gapBits, `${at}.encoding.gapBits`);
-    check(gapBits >= 1 && gapBits <= 8, `${at}.encoding.gapBits`, `must be 1…8, is ${gapBits}`);
+    fieldBits(encoding.gapBits, `${at}.encoding.gapBits`);
     const count = integer(encoding.count, `${at}.encoding.count`);
-    check(count <= elements && bytes % 4 === 0 && bytes >= count * 4, `${at}.encoding.count`, `${count} does not fit ${elements} elements in ${bytes} bytes`);
+    check(count <= elements && bytes % 4 === 0 && bytes >= valuesBytes(levels, count), `${at}.encoding.count`, `${count} does not fit ${elements} elements in ${bytes} bytes`);
   }
   return { bytes };
+}
+
+function levelsFields(item: unknown, at: string, elements: number): LevelsRecord {
+  const fields = object(item, at);
+  const levels = { bits: fieldBits(fields.bits, `${at}.bits`), groups: integer(fields.groups, `${at}.groups`), palette: integer(fields.palette, `${at}.palette`) };
+  check(levels.groups > 0 && elements % levels.groups === 0, `${at}.groups`, `${levels.groups} do not divide ${elements} elements`);
+  return levels;
+}
+
+function fieldBits(value: unknown, at: string): number {
+  const bits = integer(value, at);
+  check(bits >= 1 && bits <= 8, at, `must be 1…8, is ${bits}`);
+  return bits;
 }
 
 function module(item: unknown, at: string, inputs: readonly Sized[], outputs: readonly Sized[], constants: readonly Sized[], code: Uint8Array): void {

@@ -232,7 +232,7 @@ export class LoweringContext {
   stored(name: string, shape: readonly number[], data: TensorData): StoredConstant {
     const known = this.#stored.get(data);
     if (known !== undefined) return known;
-    const constant = { name, shape, ...(encoded.get(data) ?? encode(name, data)) };
+    const constant = { name, shape, ...(encoded.get(data) ?? encode(name, data, shape)) };
     this.#stored.set(data, constant);
     return constant;
   }
@@ -306,10 +306,10 @@ function copiesOf(shape: readonly number[], from: Layout, to: Layout): { readonl
     });
 }
 
-function encode(name: string, data: TensorData): Pick<StoredConstant, "dtype" | "bytes" | "encoding"> {
+function encode(name: string, data: TensorData, shape: readonly number[]): Pick<StoredConstant, "dtype" | "bytes" | "encoding"> {
   const dtype = data instanceof Float32Array ? "float32" : "int32";
   const elements = data instanceof Float32Array || data instanceof Int32Array ? data : Int32Array.from(data as ArrayLike<number | bigint>, (v) => narrowed(name, v));
-  const result = { dtype, ...encodeConstant(elements, dtype) } as const;
+  const result = { dtype, ...encodeConstant(elements, dtype, shape) } as const;
   encoded.set(data, result);
   return result;
 }

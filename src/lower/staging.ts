@@ -7,8 +7,10 @@ export interface Staging {
   readonly table: number;
   /** The indices of the non-zeros, and `indexPadding` words behind them. */
   readonly indices: number;
-  /** For a stream of a dense constant: its non-zeros. For a sparse constant that a dense kernel reads: all its elements. */
+  /** For a stream of a dense constant: its non-zeros. For a constant that is sparse or of levels and that a dense kernel reads: all its elements. */
   readonly values: number;
+  /** For levels: the floats that they stand for, unless they are made where they have to be anyway. */
+  readonly floats: number;
   /** Size of all. */
   readonly bytes: number;
 }
@@ -18,11 +20,14 @@ export const indexPadding = 4;
 
 export function stagingOf({ encoding, bytes, shape }: StoredConstant, spec: PrepareSpec): Staging {
   const elements = elementCount(shape);
+  const isSparse = encoding.kind === "sparse";
   const stream = spec.kind === "stream";
   const table = Math.ceil(bytes.byteLength / 16) * 16;
   const indices = table + (stream ? 4 * spec.channels * spec.taps.length : 0);
-  const listed = encoding.kind === "sparse" ? encoding.count + indexPadding : stream ? elements + indexPadding : 0;
+  const listed = isSparse ? encoding.count + indexPadding : stream ? elements + indexPadding : 0;
   const values = indices + 4 * listed;
-  const copied = (encoding.kind === "sparse") !== stream && spec.kind !== "expand";
-  return { table, indices, values, bytes: values + (copied ? 4 * elements : 0) };
+  const copied = spec.kind !== "expand" && (stream ? !isSparse : isSparse || encoding.levels !== undefined);
+  const floats = values + (copied ? 4 * elements : 0);
+  const decoded = encoding.levels === undefined || (!isSparse && !stream) ? 0 : isSparse ? encoding.count : elements;
+  return { table, indices, values, floats, bytes: floats + 4 * decoded };
 }

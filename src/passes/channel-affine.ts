@@ -1,3 +1,4 @@
+import { gridOf, type OnGrid } from "../artifact/grid.ts";
 import type { Attrs, ConstantValue, Encoding, Node, Value } from "../ir/graph.ts";
 import { elementCount, float32Tensor, type Tensor } from "../ir/types.ts";
 import type { Rewriter } from "./rewrite.ts";
@@ -61,16 +62,31 @@ export function foldAffine(
   return { inputs: [x, scaledWeight, rewriter.constant(b?.name ?? affine.from, float32Tensor([channels], newBias))], attrs };
 }
 
+/** Channels on a grid stay on one, which a `.cadnn` file stores in a few bits a weight: the scale takes the gain. */
 function scaleChannels(w: ConstantValue, { outer, channels, inner, base }: ChannelLayout, gain: readonly number[]): Tensor {
   const from = w.data as Float32Array;
   const to = new Float32Array(from.length);
   for (let o = 0, at = 0; o < outer; o++)
-    for (let j = 0; j < channels; j++) {
+    for (let j = 0; j < channels; j++, at += inner) {
       const g = gain[base(o) + j] as number;
-      for (const end = at + inner; at < end; at++) to[at] = (from[at] as number) * g + 0; // −0 + 0 is 0
+      const values = from.subarray(at, at + inner);
+      const grid = inner > 1 ? gridIn(values) : undefined;
+      const scale = Math.fround((grid?.scale ?? 1) * g);
+      for (let i = 0; i < inner; i++) {
+        const v = values[i] as number;
+        to[at + i] = (grid === undefined ? v * g : scale * (grid.multiples.get(v) as number)) + 0; // −0 + 0 is 0
+      }
     }
   return float32Tensor(w.type.shape, to);
 }
+
+function gridIn(values: Float32Array): OnGrid | undefined {
+  const distinct = new Set<number>();
+  for (let i = 0; i < values.length && distinct.size <= mostLevels; i++) distinct.add(values[i] as number);
+  return distinct.size <= mostLevels ? gridOf(distinct) : undefined;
+}
+
+const mostLevels = 256;
 
 /** The bias as one number a channel, 0 where there is none. */
 function biasOf(node: Node, b: ConstantValue | undefined, channels: number): number[] | undefined {

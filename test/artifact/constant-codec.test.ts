@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeConstant, encodeConstant } from "../../src/artifact/constant-codec.ts";
+import { createRandom } from "../../src/zoo/random.ts";
 
 /** Floats with runs of zeros of all lengths, as bit patterns, so that NaN payloads and subnormals occur. */
 const sparseFloats = fc
@@ -41,7 +42,7 @@ describe("constant codec", () => {
   test("fields run on across words", () => {
     // 64 non-zeros with gaps i mod 5: at 3 bits, field 10 covers bits 30–32.
     const gaps = Array.from({ length: 64 }, (_, i) => i % 5);
-    const data = Float32Array.from(gaps.flatMap((gap) => [...new Array<number>(gap).fill(0), 1]));
+    const data = Float32Array.from(gaps.flatMap((gap, i) => [...new Array<number>(gap).fill(0), Math.sin(1 + i)]));
     const encoded = encodeConstant(data, "float32");
     expect(encoded.encoding).toEqual({ kind: "sparse", gapBits: 3, count: 64 });
     const words = new Uint32Array(encoded.bytes.slice(256).buffer);
@@ -67,6 +68,51 @@ describe("constant codec", () => {
     const nan = new Float32Array(64).fill(0);
     nan[50] = Number.NaN;
     expect(roundTrip(new Uint32Array(nan.buffer)).encoded.encoding).toMatchObject({ kind: "sparse", count: 1 });
+  });
+
+  describe("levels", () => {
+    /** `groups` runs of multiples −7…8 of a scale of their own, some of them zero. */
+    const quantized = fc
+      .record({ groups: fc.integer({ min: 1, max: 20 }), run: fc.integer({ min: 1, max: 90 }), seed: fc.integer({ min: 1, max: 1e9 }), zeros: fc.constantFrom(0, 0.5, 0.95) })
+      .map(({ groups, run, seed, zeros }) => {
+        const random = createRandom(seed, "levels");
+        const scales = Array.from({ length: groups }, () => Math.fround(random.uniform() + 1e-3));
+        const data = Float32Array.from({ length: groups * run }, (_, i) =>
+          random.uniform() < zeros ? 0 : (scales[Math.floor(i / run)] as number) * (Math.floor(16 * random.uniform()) - 7),
+        );
+        return { groups, run, data: data.map((v) => v + 0) };
+      });
+
+    test("give back every bit, never larger than floats, and a few bits an element where groups are long", () => {
+      fc.assert(
+        fc.property(quantized, ({ groups, run, data }) => {
+          const { encoding, bytes } = encodeConstant(data, "float32", [groups, run]);
+          const decoded = decodeConstant({ name: "w", dtype: "float32", shape: [groups, run], encoding }, bytes);
+          expect(decoded).toEqual(data);
+          expect(bytes.byteLength).toBeLessThanOrEqual(data.byteLength);
+          expect(bytes.byteLength).toBeLessThanOrEqual(8 * groups + 4 * 16 + 4 * Math.ceil(data.length / 8));
+        }),
+        { numRuns: 200 },
+      );
+    });
+
+    test("take any few values, on a grid or not, of each group", () => {
+      const data = Float32Array.from({ length: 4000 }, (_, i) => Math.sin(1 + ((i * i) % 7) + 10 * Math.floor(i / 1000)));
+      const { encoding, bytes } = encodeConstant(data, "float32", [4, 1000]);
+      expect(encoding).toMatchObject({ kind: "dense", levels: { groups: 4, bits: 2, palette: 16 } });
+      expect(decodeConstant({ name: "w", dtype: "float32", shape: [4, 1000], encoding }, bytes)).toEqual(data);
+    });
+
+    test("that end early or lie outside the palette are E_CORRUPT", () => {
+      const data = Float32Array.from({ length: 256 }, (_, i) => (i % 5) + 1);
+      const { encoding, bytes } = encodeConstant(data, "float32", [256]);
+      const record = { name: "w", dtype: "float32", shape: [256], encoding } as const;
+      expect(encoding).toEqual({ kind: "dense", levels: { bits: 3, groups: 1, palette: 5 } });
+      expect(() => decodeConstant(record, bytes.subarray(0, bytes.length - 4))).toThrowError(expect.objectContaining({ code: "E_CORRUPT" }));
+      const damaged = bytes.slice();
+      damaged[30] = 255;
+      expect(() => decodeConstant(record, damaged)).toThrowError(expect.objectContaining({ code: "E_CORRUPT" }));
+    });
   });
 
   test("keeps other types dense", () => {

@@ -198,7 +198,7 @@ describe("plans", () => {
     [{}, "rate"],
     [{ bits: [] }, "bits"],
     [{ bits: 9 }, "bits"],
-    [{ rate: 2, iterations: 0 }, "iterations"],
+    [{ rate: 2, iterations: -1 }, "iterations"],
     [{ rate: 2, samples: 0.5 }, "samples"],
     [{ rate: 2, ridge: -1 }, "ridge"],
     [{ rate: 2, memoryMiB: 0 }, "memoryMiB"],

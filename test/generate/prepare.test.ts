@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeConstant, encodeConstant } from "../../src/artifact/constant-codec.ts";
+import { encodeLevels } from "../../src/artifact/levels-codec.ts";
 import type { ConstantEncoding } from "../../src/artifact/manifest.ts";
 import { i32Params, ModuleBuilder } from "../../src/codegen/wasm/module.ts";
 import { emitPrepare, prepareFunctions } from "../../src/generate/prepare.ts";
@@ -43,17 +44,34 @@ function sparse(data: Float32Array, gapBits: number): Stored {
   return { encoding, bytes };
 }
 
-const encodings = (data: Float32Array): Stored[] => [
+/** All elements, or all non-zeros, as levels of so many groups, where they are few enough. */
+function leveled(data: Float32Array, groups: number): Stored[] {
+  const runs = Array.from({ length: groups }, (_, g) => data.subarray((g * data.length) / groups, ((g + 1) * data.length) / groups));
+  const count = data.reduce((sum, v) => sum + Number(v !== 0), 0);
+  const all = encodeLevels({ runs, withoutZeros: false, count: data.length }, Number.POSITIVE_INFINITY);
+  const kept = encodeLevels({ runs, withoutZeros: true, count }, Number.POSITIVE_INFINITY);
+  const gaps = sparse(data, 3);
+  return [
+    ...(all === undefined || data.some((v) => Object.is(v, -0)) ? [] : [{ encoding: { kind: "dense", levels: all.levels } as const, bytes: all.bytes }]),
+    ...(kept === undefined
+      ? []
+      : [{ encoding: { kind: "sparse", gapBits: 3, count, levels: kept.levels } as const, bytes: new Uint8Array([...kept.bytes, ...gaps.bytes.subarray(4 * count)]) }]),
+  ];
+}
+
+const encodings = (data: Float32Array, shape: readonly number[]): Stored[] => [
   { encoding: { kind: "dense" }, bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) },
   ...Array.from({ length: 8 }, (_, i) => sparse(data, i + 1)),
-  encodeConstant(data, "float32"),
+  encodeConstant(data, "float32", shape),
+  ...leveled(data, 1),
+  ...leveled(data, shape[0] as number),
 ];
 
 const canary = 0x5a5a5a5a;
 
 /** Runs the generated function for every encoding; it must leave `wanted` at its destination: exactly, or as floats within the tolerance. */
 function check(data: Float32Array, shape: readonly number[], spec: PrepareSpec, wanted: Int32Array, tolerance = 0): void {
-  const stored = encodings(data);
+  const stored = encodings(data, shape);
   const builder = new ModuleBuilder();
   const functions = prepareFunctions(builder);
   stored.forEach((s, i) => {
@@ -95,11 +113,13 @@ const weights = fc
     taps: fc.constantFrom([0], [5], [0, 1, 2, 20, 21, 22, 40, 41, 42], [7, 3, 1]),
     zeros: fc.constantFrom(0.5, 0.9, 0.99, 0, 1),
     emptyRows: fc.uniqueArray(fc.integer({ min: 0, max: 10 }), { maxLength: 4 }),
+    levels: fc.constantFrom(0, 3, 100),
     seed: fc.integer({ min: 1, max: 1 << 30 }),
   })
-  .map(({ m, channels, taps, zeros, emptyRows, seed }) => {
+  .map(({ m, channels, taps, zeros, emptyRows, levels, seed }) => {
     const depth = channels * taps.length;
-    return { m, channels, depth, taps, w: prune(noise(seed, "w", m * depth), depth, zeros, emptyRows) };
+    const floats = prune(noise(seed, "w", m * depth), depth, zeros, emptyRows);
+    return { m, channels, depth, taps, w: levels === 0 ? floats : floats.map((v, i) => Math.fround(0.1 + Math.floor(i / depth) / 7) * Math.round(levels * v) + 0) };
   });
 
 describe("prepare", () => {
@@ -155,7 +175,7 @@ describe("prepare", () => {
     };
     fc.assert(
       fc.property(fc.record(sizes), fc.integer({ min: 1, max: 1 << 30 }), ({ m, channels, filters, blocks, zeros }, seed) => {
-        const w = prune(noise(seed, "w", m * channels * 9), channels * 9, zeros, [2]);
+        const w = prune(noise(seed, "w", m * channels * 9), channels * 9, zeros, [2]).map((v) => Math.round(v * 50) / 50 + 0);
         const wanted = winogradWeights(w, m, channels, filters * blocks, filters);
         check(w, [m, channels, 3, 3], { kind: "winograd", m, channels, filters, group: filters * blocks }, words(wanted), 2e-6);
       }),

@@ -50,7 +50,9 @@ export function compressLayer(algebra: LinearAlgebra, target: LinearLayer, momen
   const problems = moments.map((group, g) => makeProblem(work, group, dense.subarray(g * m * k, (g + 1) * m * k), shape, task.ridge + 0.05 * Math.min(1, k / group.samples)));
 
   let residual = 0;
-  let solutions: { readonly weights: Float64Array; readonly mask?: Uint8Array | undefined }[] = problems.map((problem) => ({ weights: problem.dense }));
+  let solutions: { readonly weights: Float64Array; readonly values?: Float32Array; readonly mask?: Uint8Array | undefined }[] = problems.map((problem) => ({
+    weights: problem.dense,
+  }));
   if (task.pruning !== undefined) {
     const { structure, count } = task.pruning;
     const options = { select: selectorOf(structure, shape), count: Math.max(1, Math.floor(count / groups)), iterations: task.iterations };
@@ -74,16 +76,16 @@ export function compressLayer(algebra: LinearAlgebra, target: LinearLayer, momen
       const options = { quantization, start, mask, iterations: Math.ceil(task.iterations / 2), common };
       const quantized = quantizeByAdmm(problem, options);
       residual = Math.max(residual, quantized.residual);
-      return { weights: quantized.weights, mask };
+      return { weights: quantized.weights, values: quantized.values, mask };
     });
   }
 
   const values = new Float32Array(dense.length);
   let [lost, energy] = [0, 0];
   const outcomes = problems.map((problem, g): GroupOutcome => {
-    const { weights } = solutions[g] as (typeof solutions)[number];
+    const { weights, values: onLevels } = solutions[g] as (typeof solutions)[number];
     const group = moments[g] as Moments;
-    const plain = unscaled(problem, weights);
+    const plain = onLevels ?? unscaled(problem, weights);
     values.set(plain, g * m * k);
     const objective = objectives(problem, weights);
     objective.forEach((value, r) => {
@@ -137,7 +139,7 @@ function variancesOf(problem: Problem, weights: Float64Array): Float64Array {
   });
 }
 
-function meansOf(weights: Float64Array, means: Float64Array): Float64Array {
+function meansOf(weights: ArrayLike<number>, means: Float64Array): Float64Array {
   const k = means.length;
   return Float64Array.from({ length: weights.length / k }, (_, r) => {
     let sum = 0;

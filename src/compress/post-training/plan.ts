@@ -11,6 +11,7 @@ export interface PostTrainingPlan extends Pick<CompressionPlan, "rate" | "scope"
   readonly per: "tensor" | "channel";
   /** `admm`, or what it is compared with: the greatest weights, and each at its nearest level, without a look at the images. */
   readonly method: "admm" | "magnitude";
+  /** Of ADMM. 0: the weights of greatest |w| · ‖x‖ or the nearest levels at once, then least squares or coordinate descent all the same. */
   readonly iterations: number;
   /** Columns of inputs that a layer is fitted to, at most; inputs × 32 at least, where the images give so many. */
   readonly samples: number;
@@ -62,7 +63,7 @@ export function makePostTrainingPlan(options: PostTrainingOptions): PostTraining
   };
   check(list === undefined || list.length > 0, "bits", "Give one number, or one for each layer.");
   check(list !== undefined || isPruned, "rate", "Give a rate, a sparsity, densities of layers, or bits.");
-  check(Number.isInteger(plan.iterations) && plan.iterations > 0, "iterations", "Give a positive whole number.");
+  check(Number.isInteger(plan.iterations) && plan.iterations >= 0, "iterations", "Give a whole number from 0 on.");
   check(Number.isInteger(plan.samples) && plan.samples > 0, "samples", "Give a positive whole number.");
   check(plan.ridge >= 0, "ridge", "Give a number from 0 on.");
   check(plan.distill.epochs >= 0 && plan.distill.peak > 0, "distill", "Give epochs from 0 on, and a positive learning rate.");

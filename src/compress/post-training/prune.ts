@@ -29,9 +29,9 @@ export function pruneByAdmm(problem: Problem, { select, count, iterations }: Pru
   const u = new Float64Array(size);
   const pull = new Float64Array(size);
   let rho = firstRho;
-  let residual = 1;
+  let residual = relativeDistance(weights, z);
   let supportBefore = mask;
-  factorizeWith(problem, rho);
+  if (iterations > 0) factorizeWith(problem, rho);
   for (let t = 1; t <= iterations; t++) {
     for (let i = 0; i < size; i++) pull[i] = (z[i] as number) - (u[i] as number);
     weights = new Float64Array(size);

@@ -15,8 +15,10 @@ export interface QuantizeOptions {
 
 export interface Quantized {
   readonly weights: Float64Array;
+  /** The same in the original coordinates: whole multiples of each output's scale, a float32, rounded once. */
+  readonly values: Float32Array;
   /** Of each output. */
-  readonly levels: Float32Array[];
+  readonly levels: readonly Float32Array[];
   readonly residual: number;
 }
 
@@ -45,7 +47,7 @@ export function quantizeByAdmm(problem: Problem, options: QuantizeOptions): Quan
   const pull = new Float64Array(start.length);
   const weights = new Float64Array(start.length);
   let rho = 0.1;
-  factorizeWith(problem, rho);
+  if (iterations > 0) factorizeWith(problem, rho);
   for (let t = 1; t <= iterations; t++) {
     for (let i = 0; i < u.length; i++) pull[i] = (z[i] as number) - (u[i] as number);
     proximalStep(problem, rho, pull, weights);
@@ -67,13 +69,20 @@ export function quantizeByAdmm(problem: Problem, options: QuantizeOptions): Quan
         if (row.objective < (chosen[r] as DescendedRow).objective) chosen[r] = row;
       });
     }
-  chosen.forEach(({ weights: row }, r) => best.set(row, r * k));
+  const values = new Float32Array(start.length);
+  chosen.forEach(({ weights: row, multiples, scale }, r) => {
+    best.set(row, r * k);
+    values.set(
+      multiples.map((multiple) => multiple * Math.fround(scale)),
+      r * k,
+    );
+  });
   let [difference, norm] = [0, 0];
   for (let i = 0; i < start.length; i++) {
     difference += ((start[i] as number) - (best[i] as number)) ** 2;
     norm += (start[i] as number) ** 2;
   }
-  return { weights: best, levels: chosen.map(levelsOf), residual: norm === 0 ? 0 : Math.sqrt(difference / norm) };
+  return { weights: best, values, levels: chosen.map(levelsOf), residual: norm === 0 ? 0 : Math.sqrt(difference / norm) };
 }
 
 /** Levels of each output for its start weights, each weight's error counting as much as its input's energy. */
@@ -122,6 +131,7 @@ function variantsOf(fitted: readonly FittedLevels[], family: LevelFamily, inputs
 interface DescendedRow {
   readonly weights: Float64Array;
   readonly grid: Grid;
+  readonly multiples: Float64Array;
   readonly scale: number;
   /** w G wᵀ − 2 w tᵀ */
   readonly objective: number;
@@ -184,7 +194,7 @@ function descend(
       w[i] = (w[i] as number) * factor;
     }
   }
-  return { weights: w, grid, scale: q, objective: -dot(w, targets) - dot(w, gradient) };
+  return { weights: w, grid, multiples, scale: q, objective: -dot(w, targets) - dot(w, gradient) };
 }
 
 function dot(a: Float64Array, b: Float64Array): number {

@@ -125,7 +125,9 @@ export function fitScale(values: ArrayLike<number>, grid: Grid, importance?: Arr
     // Sums of many terms cancel in the end; what is left then is no choice of levels.
     if (s2 > 1e-12 * greatest2 && s1 > 0 && error() < best.error) best = { error: error(), scale: s1 / s2 };
   }
-  const scale = best.scale > 0 && Number.isFinite(best.scale) ? best.scale : 1;
+  const best32 = Math.fround(best.scale);
+  // A float32, so that weights are whole multiples of it, each rounded once; but for values that float32 can hardly tell from 0.
+  const scale = !(best.scale > 0 && Number.isFinite(best.scale)) ? 1 : best32 > 1e-30 && Number.isFinite(best32) ? best32 : best.scale;
   return { grid, scale, error: errorAt(values, grid, scale, importance) };
 }
 
@@ -151,8 +153,10 @@ function fitPowerOfTwo(values: ArrayLike<number>, grid: Grid, importance?: Array
 export function nearestMultiple(v: number, { positive, negative }: Grid, scale: number): number {
   const levels = v < 0 ? negative : positive;
   const m = Math.abs(v) / scale;
+  const [least, greatest] = [levels[0] ?? 0, levels[levels.length - 1] ?? 0];
   let j = 0;
-  while (j + 1 < levels.length && m > ((levels[j] as number) + (levels[j + 1] as number)) / 2) j++;
+  if (greatest - least === levels.length - 1) j = Math.min(levels.length - 1, Math.max(0, Math.ceil(m - 0.5) - least));
+  else while (j + 1 < levels.length && m > ((levels[j] as number) + (levels[j + 1] as number)) / 2) j++;
   const level = levels[j] ?? 0;
   return v < 0 && level > 0 ? -level : level;
 }
