@@ -1,5 +1,5 @@
 /** ADMM compression of trained nets. */
-export { type CompressedStep, type CompressOptions, compress } from "./compress.ts";
+export { type CompressOptions, compress } from "./compress.ts";
 export { type DemoNet, type DemoOptions, type DemoProgress, type DemoResult, runDemo } from "./demo.ts";
 export { type Layer, weightLayers } from "./layers.ts";
 export { type CompressionPlan, makePlan, type PhasePlan, type PlanOptions } from "./plan.ts";
@@ -8,3 +8,4 @@ export { makePostTrainingPlan, type PostTrainingOptions, type PostTrainingPlan }
 export { compressPostTraining, type PostTrainingContext, type PostTrainingLayerReport, type PostTrainingProgress, type PostTrainingReport } from "./post-training/post-training.ts";
 export { liveWeights, type Removal, removeDeadUnits } from "./removal/remove.ts";
 export type { CompressionReport, LayerReport } from "./report.ts";
+export type { CompressedStep } from "./rounds.ts";

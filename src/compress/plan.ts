@@ -7,6 +7,7 @@ import { checkLevels, type LevelKind } from "./projections/levels.ts";
 import { fixedCount } from "./projections/selector.ts";
 import { parseStructure, type Structure } from "./projections/structure.ts";
 import { type GlobalScore, globalCounts } from "./projections/unstructured.ts";
+import type { UnitCounts } from "./removal/units.ts";
 
 /** How to compress a net; plain JSON. */
 export interface CompressionPlan {
@@ -21,8 +22,12 @@ export interface CompressionPlan {
   readonly structure: string;
   /** Prune the first convolution and depthwise convolutions as well; they stay dense otherwise. */
   readonly pruneAll: boolean;
-  /** Rates on the way, rising; each is a round of ADMM and retraining, and its zeros stay zero. */
-  readonly steps: readonly number[];
+  /** What comes before the final rate. Each is a round of ADMM and retraining, and its zeros stay zero. */
+  readonly steps: readonly (number | StepPlan)[];
+  /** Whether units that are dead after a round are removed from the graph. Default: with whole filters or channels, or steps that keep units. */
+  readonly remove: boolean;
+  /** `magnitude`: plain training in place of ADMM, to compare with. */
+  readonly method: "admm" | "magnitude";
   readonly admm: PhasePlan & { readonly rhos: readonly number[]; readonly updatesPerRho: number };
   readonly retrain: PhasePlan;
   /** What is left goes onto levels afterwards; without it weights stay floats. */
@@ -31,7 +36,21 @@ export interface CompressionPlan {
   readonly batch: number;
   readonly seed: number;
   /** Learn from the dense net's logits too. */
-  readonly distill?: { readonly temperature: number; readonly weight: number };
+  readonly distill?: DistillPlan;
+}
+export interface DistillPlan {
+  readonly temperature: number;
+  readonly weight: number;
+  /** The teacher answers once for each image as it is, rather than each time for the image as it is varied, which costs a pass through it. */
+  readonly once?: boolean;
+}
+/** A round on the way: a rate, rising from step to step, or units to keep; its own epochs and schedules where they differ from the plan's. */
+export interface StepPlan {
+  readonly rate?: number;
+  /** Filters, channels and neurons that stay, those with the greatest ‖incoming‖ · ‖outgoing‖ weights: counts by name of the weight whose outputs they are, or a share of all. */
+  readonly units?: UnitCounts;
+  readonly admm?: Partial<CompressionPlan["admm"]>;
+  readonly retrain?: Partial<PhasePlan>;
 }
 /** ADMM onto levels, then freezing: of each layer the share of weights that are nearest to a level, and retraining of the others. */
 export interface QuantizePlan {
@@ -47,6 +66,8 @@ export interface QuantizePlan {
 }
 export interface LayerPlan {
   readonly density?: number;
+  /** Part of the budget, in proportion to other layers' shares; layers without one keep a single weight if any has one. */
+  readonly share?: number;
   readonly structure?: string;
 }
 export interface PhasePlan {
@@ -85,6 +106,8 @@ export function makePlan(options: PlanOptions): CompressionPlan {
     structure: "unstructured",
     pruneAll: false,
     steps: [],
+    remove: structure.kind === "filters" || structure.kind === "channels" || (options.steps ?? []).some((step) => typeof step !== "number" && step.units !== undefined),
+    method: "admm",
     optimizer: { kind: "adam" },
     batch: 64,
     seed: 1,
@@ -101,12 +124,16 @@ export function makePlan(options: PlanOptions): CompressionPlan {
   check(plan.admm.epochs >= 0 && plan.retrain.epochs >= 0, "epochs", "Epochs are numbers from 0 on; fractions are allowed.");
   check(plan.admm.rhos.length > 0 && plan.admm.rhos.every((rho) => rho > 0), "admm.rhos", "Give one or more positive numbers.");
   check(Number.isInteger(plan.admm.updatesPerRho) && plan.admm.updatesPerRho > 0, "admm.updatesPerRho", "Give a positive whole number.");
+  const rates = plan.steps.flatMap((step) => (typeof step === "number" ? step : (step.rate ?? [])));
   check(
-    plan.steps.every((step, i) => step >= 1 && step < rate && step > (plan.steps[i - 1] ?? 0)),
+    rates.every((step, i) => step >= 1 && step < rate && step > (rates[i - 1] ?? 0)) &&
+      plan.steps.every((step) => typeof step === "number" || step.rate !== undefined || step.units !== undefined),
     "steps",
-    "Give rising rates below the final one.",
+    "Give rising rates below the final one, or units to keep.",
   );
-  for (const [name, { density, structure: own }] of Object.entries(plan.layers)) {
+  check(plan.method === "admm" || plan.method === "magnitude", "method", "Give admm or magnitude.");
+  for (const [name, { density, share, structure: own }] of Object.entries(plan.layers)) {
+    check(share === undefined || share > 0, `layers.${name}.share`, "Shares are positive numbers.");
     check(density === undefined || (density > 0 && density <= 1), `layers.${name}.density`, "Densities are above 0 and at most 1.");
     if (own !== undefined) parseStructure(own);
   }
@@ -133,6 +160,25 @@ function makeQuantizePlan({ bits, admm, retrain, ...given }: NonNullable<PlanOpt
   return plan;
 }
 
+/** One step of a plan, or the final rate, with all that it needs. */
+export interface Round extends Pick<CompressionPlan, "admm" | "retrain"> {
+  /** Unique within the plan, for people. */
+  readonly name: string;
+  readonly rate: number | undefined;
+  readonly units: UnitCounts | undefined;
+}
+
+export function roundsOf(plan: CompressionPlan): Round[] {
+  const steps = [...plan.steps.map((step): StepPlan => (typeof step === "number" ? { rate: step } : step)), { rate: plan.rate }];
+  return steps.map(({ rate, units, admm, retrain }, i) => ({
+    name: rate === undefined ? `units, step ${i + 1}` : `${Number(rate.toPrecision(4))}x`,
+    rate,
+    units,
+    admm: { ...plan.admm, ...admm },
+    retrain: { ...plan.retrain, ...retrain },
+  }));
+}
+
 /** Bits of the layer of this number: of a list whose last entry holds for all that follow. */
 export const bitsAt = (bits: readonly number[], layer: number): number => bits[layer] ?? (bits.at(-1) as number);
 
@@ -149,25 +195,30 @@ export interface Budget {
   readonly layers: readonly Layer[];
   /** Layers that are pruned. */
   readonly pruned: readonly Layer[];
-  counts(values: ReadonlyMap<string, Float32Array>): ReadonlyMap<string, number>;
+  /** `available` says how many weights of a layer may be kept, all unless given. */
+  counts(values: ReadonlyMap<string, Float32Array>, available?: (name: string) => number): ReadonlyMap<string, number>;
 }
 
-/** @throws `E_INVALID_OPTION` for unknown layers or a rate that the layers left dense do not allow. */
-export function makeBudget(graph: Graph, plan: BudgetPlan, rate = plan.rate): Budget {
+/**
+ * `original` are the layers that rates and densities are relative to, where units were removed since.
+ * @throws `E_INVALID_OPTION` for unknown layers or a rate that the layers left dense do not allow.
+ */
+export function makeBudget(graph: Graph, plan: BudgetPlan, rate = plan.rate, original = weightLayers(graph)): Budget {
   const layers = weightLayers(graph);
+  const wholeOf = (l: Layer): number => original.find((o) => o.name === l.name)?.count ?? l.count;
   const names = layers.map((l) => l.name);
   for (const name of Object.keys(plan.layers))
     if (!names.includes(name)) throw new CadnnError("E_INVALID_OPTION", `the net has no layer ${name}`, { at: `layers.${name}`, hint: `Layers: ${names.join(", ")}.` });
-  const total = layers.reduce((sum, l) => sum + l.count, 0);
+  const total = original.reduce((sum, l) => sum + l.count, 0);
   // Given densities are those of the final rate; on the way there they are weakened in proportion.
   const given = (l: Layer) => {
     const isPruned = plan.pruneAll || plan.layers[l.name] !== undefined || !(l.first || l.kind === "depthwise");
     const fixed = isPruned ? fixedCount(structureOf(plan, l), l.matrix) : undefined;
     if (fixed !== undefined) return fixed;
     const density = plan.layers[l.name]?.density;
-    return density === undefined ? undefined : Math.max(1, Math.floor(l.count * density ** (Math.log(rate) / Math.log(plan.rate) || 1)));
+    return density === undefined ? undefined : Math.min(l.count, Math.max(1, Math.floor(wholeOf(l) * density ** (Math.log(rate) / Math.log(plan.rate) || 1))));
   };
-  const isDense = (l: Layer) => given(l) === undefined && !plan.pruneAll && (l.first || l.kind === "depthwise");
+  const isDense = (l: Layer) => given(l) === undefined && plan.layers[l.name]?.share === undefined && !plan.pruneAll && (l.first || l.kind === "depthwise");
   const pruned = layers.filter((l) => !isDense(l));
   const free = pruned.filter((l) => given(l) === undefined);
   const fixed = layers.filter((l) => !free.includes(l)).reduce((sum, l) => sum + (given(l) ?? l.count), 0);
@@ -186,11 +237,17 @@ export function makeBudget(graph: Graph, plan: BudgetPlan, rate = plan.rate): Bu
   return {
     layers,
     pruned,
-    counts(values) {
+    counts(values, available = (name) => layers.find((l) => l.name === name)?.count ?? 0) {
       const counts = new Map(pruned.map((l) => [l.name, given(l) ?? 0]));
       if (free.length === 0) return counts;
-      const shares =
-        plan.scope === "global"
+      const parts = free.map((l) => plan.layers[l.name]?.share);
+      const shares = parts.some((share) => share !== undefined)
+        ? sharedCounts(
+            wanted,
+            parts.map((share) => share ?? 0),
+            free.map((l) => available(l.name)),
+          )
+        : plan.scope === "global"
           ? globalCounts(
               free.map((l) => values.get(l.name) as Float32Array),
               wanted,
@@ -203,6 +260,26 @@ export function makeBudget(graph: Graph, plan: BudgetPlan, rate = plan.rate): Bu
       return counts;
     },
   };
+}
+
+/** `wanted` in proportion to the shares, none above its limit and each at least 1: what limits hold back goes to the others. */
+export function sharedCounts(wanted: number, shares: readonly number[], limits: readonly number[]): number[] {
+  const counts = limits.map((limit) => Math.min(1, limit));
+  const room = (i: number) => (limits[i] as number) - (counts[i] as number);
+  for (let left = wanted - counts.reduce((a, b) => a + b, 0); left > 0; left = wanted - counts.reduce((a, b) => a + b, 0)) {
+    const open = [...shares.keys()].filter((i) => room(i) > 0 && (shares[i] as number) > 0);
+    const some = open.length > 0 ? open : [...shares.keys()].filter((i) => room(i) > 0);
+    if (some.length === 0) break;
+    const total = some.reduce((sum, i) => sum + ((shares[i] as number) || 1), 0);
+    const before = left;
+    for (const i of some) {
+      const more = Math.min(room(i), Math.floor((before * ((shares[i] as number) || 1)) / total));
+      counts[i] = (counts[i] as number) + more;
+      left -= more;
+    }
+    if (left === before) for (const i of some.slice(0, left)) counts[i] = (counts[i] as number) + 1;
+  }
+  return counts;
 }
 
 /** The same density everywhere, at least one each, and never more than `wanted` in all. */

@@ -20,36 +20,44 @@ type State = RunState<QuantizeFindings>;
  * more weights are frozen on theirs, those nearest to it first, while the others are trained on. Zeros stay zeros.
  */
 export function quantizePhases(
-  graph: Graph,
   plan: QuantizePlan,
   shared: Omit<TrainingGraphOptions, "batch">,
   isPruned: (name: string) => boolean,
-  measure: (weights: ReadonlyMap<string, Float32Array>) => Promise<number>,
+  measure: (graph: Graph, weights: ReadonlyMap<string, Float32Array>) => Promise<number>,
 ): Phase<QuantizeFindings>[] {
-  const layers = weightLayers(graph);
-  const names = layers.map((l) => l.name);
-  const projections = new Map(
-    layers.map((layer, i) => [layer.name, quantizing({ kind: plan.levels, bits: bitsAt(plan.bits, i), per: plan.per }, layer.matrix, isPruned(layer.name))]),
-  );
-  const projected = (layer: Layer, values: Float32Array) => {
-    const { values: z, levels = [] } = (projections.get(layer.name) as NonNullable<ReturnType<typeof quantizing>>).project(toMatrix(values, layer.matrix));
-    return { values: fromMatrix(z, layer.matrix), levels: levels.map((l) => [...l]) };
+  const projectorOf = (graph: Graph) => {
+    const layers = weightLayers(graph);
+    return {
+      layers,
+      names: layers.map((l) => l.name),
+      projected(values: ReadonlyMap<string, Float32Array>) {
+        return new Map(
+          layers.map(({ name, matrix }, i) => {
+            const projection = quantizing({ kind: plan.levels, bits: bitsAt(plan.bits, i), per: plan.per }, matrix, isPruned(name));
+            const { values: z, levels = [] } = projection.project(toMatrix(values.get(name) as Float32Array, matrix));
+            return [name, { values: fromMatrix(z, matrix), levels: levels.map((l) => [...l]) }];
+          }),
+        );
+      },
+    };
   };
-  const project = (values: ReadonlyMap<string, Float32Array>) => new Map(layers.map((layer) => [layer.name, projected(layer, values.get(layer.name) as Float32Array).values]));
   const masks = (state: State) => [...state.masks.keys()];
 
   const admm: Phase<QuantizeFindings> = {
     name: "quantize",
     epochs: plan.admm.epochs,
     schedule: plan.admm.schedule,
-    graph: (state) => ({ ...shared, admm: { constrained: names }, masks: masks(state) }),
+    graph: (state) => ({ ...shared, admm: { constrained: projectorOf(state.graph).names }, masks: masks(state) }),
     driver({ stepper, steps, state, saved }) {
       const { rhos, updatesPerRho } = plan.admm;
+      const { names, projected } = projectorOf(state.graph);
+      const project = (values: ReadonlyMap<string, Float32Array>) => new Map([...projected(values)].map(([name, p]) => [name, p.values]));
       return reportingResiduals(createAdmm({ stepper, names, project, rhos, updatesPerRho, steps, saved }), state.report.residuals);
     },
     async after(state) {
-      const found = new Map(layers.map((layer) => [layer.name, projected(layer, state.weights.get(layer.name) as Float32Array)]));
-      const accuracy = await measure(new Map([...state.weights].map(([name, w]) => [name, found.get(name)?.values ?? w])));
+      const { layers, projected } = projectorOf(state.graph);
+      const found = projected(state.weights);
+      const accuracy = await measure(state.graph, new Map([...state.weights].map(([name, w]) => [name, found.get(name)?.values ?? w])));
       state.report.quantized = { levels: Object.fromEntries([...found].map(([name, { levels }]) => [name, levels])), accuracy };
       freeze(layers, state, plan.freeze[0] as number);
     },
@@ -62,7 +70,7 @@ export function quantizePhases(
       graph: (state) => ({ ...shared, masks: masks(state) }),
       async after(state) {
         const next = plan.freeze[i + 1];
-        if (next !== undefined) freeze(layers, state, next);
+        if (next !== undefined) freeze(weightLayers(state.graph), state, next);
       },
     }),
   );

@@ -36,9 +36,12 @@ export interface CompressionReport {
   readonly validationImages: number;
 }
 
-/** Counts of the graph as it is. */
-export function layerReports(graph: Graph, residuals: Readonly<Record<string, number>>): LayerReport[] {
-  return weightLayers(graph).map(({ name, kind, shape, count, value }) => {
+/** Counts of the graph as it is, its layers those of the original, whose units may be gone by now. */
+export function layerReports(graph: Graph, residuals: Readonly<Record<string, number>>, original = graph): LayerReport[] {
+  const layers = weightLayers(original);
+  return weightLayers(graph).map((layer) => {
+    const { name, value } = layer;
+    const { kind, shape, count } = layers.find((l) => l.name === name) ?? layer;
     const kept = (value.data as Float32Array).reduce((n, v) => n + Number(v !== 0), 0);
     const residual = residuals[name];
     return { name, kind, shape, weights: count, kept, density: kept / count, rate: count / Math.max(1, kept), ...(residual === undefined ? {} : { residual }) };

@@ -14,6 +14,8 @@ import { weightsOf, withWeights } from "./weights.ts";
 
 /** What lasts from phase to phase, and all that a checkpoint between phases holds. */
 export interface RunState<Report> {
+  /** The net as it is now, but for the elements of its weights. */
+  graph: Graph;
   /** The net's weights and running statistics. */
   readonly weights: Map<string, Float32Array>;
   /** 0 where weights are not trained any more: those that are pruned, and those that are frozen on a level. */
@@ -50,6 +52,8 @@ export interface Phase<Report> {
   }): PhaseDriver;
   /** Afterwards: prunes, measures, reports. */
   after?(state: RunState<Report>): Promise<void>;
+  /** Then: the net to go on with, of fewer weights by the same names. It follows from the net, weights included, alone. */
+  reshape?(graph: Graph): Graph;
 }
 
 export interface RunOptions<Report> {
@@ -81,8 +85,10 @@ interface Meta<Report> {
 /** Runs all phases, taking up a checkpoint where the store holds one. */
 export async function runPhases<Report>(options: RunOptions<Report>): Promise<RunState<Report>> {
   const { graph, dataset, phases, store, batch } = options;
-  const state: RunState<Report> = { weights: weightsOf(graph), masks: new Map(options.masks), report: options.report };
+  const state: RunState<Report> = { graph, weights: weightsOf(graph), masks: new Map(options.masks), report: options.report };
   const identity = identityOf(options);
+  /** All weights before each change of the net, from which a resumed run gets to its present shape. */
+  const shapes: [string, Float32Array][] = [];
   const bytes = await store?.load();
   let start: { phase: number; step: number; arrays?: ReadonlyMap<string, Float32Array> } = { phase: 0, step: 0 };
   if (bytes !== undefined) {
@@ -93,12 +99,19 @@ export async function runPhases<Report>(options: RunOptions<Report>): Promise<Ru
         hint: "Delete it, or go back to the options it was written with.",
       });
     state.report = meta.report;
+    for (const [index, phase] of phases.slice(0, meta.phase).entries())
+      if (phase.reshape !== undefined) {
+        const before = unprefixed(arrays, `reshape ${index}:`);
+        shapes.push(...prefixed(before, `reshape ${index}:`));
+        state.graph = phase.reshape(withWeights(state.graph, before));
+      }
+    state.weights.clear();
     restore(state.weights, arrays, "weight:");
     restore(state.masks, arrays, "mask:");
     start = { phase: meta.phase, step: meta.step, arrays };
   }
   const save = async (phase: number, step: number, extra: ReadonlyMap<string, Float32Array>) => {
-    const arrays = new Map([...prefixed(state.weights, "weight:"), ...prefixed(state.masks, "mask:"), ...extra]);
+    const arrays = new Map([...prefixed(state.weights, "weight:"), ...prefixed(state.masks, "mask:"), ...shapes, ...extra]);
     await store?.save(encodeCheckpoint({ meta: { identity, phase, step, report: state.report } satisfies Meta<Report>, arrays }));
   };
 
@@ -110,7 +123,7 @@ export async function runPhases<Report>(options: RunOptions<Report>): Promise<Ru
       if (resumed === undefined) await save(index, 0, new Map());
       throw interrupted(phase.name);
     }
-    const training = makeTrainingGraph(withWeights(graph, state.weights), { ...sparsely(phase.graph(state), state, batch), batch });
+    const training = makeTrainingGraph(withWeights(state.graph, state.weights), { ...sparsely(phase.graph(state), state, batch), batch });
     const resident = [...new Set(training.graph.updates.map((u) => u.parameter.name)), ...training.targets, ...training.masks];
     const stepper = wholeParameters(await options.makeStepper(training.graph), training);
     try {
@@ -144,9 +157,25 @@ export async function runPhases<Report>(options: RunOptions<Report>): Promise<Ru
       await stepper.dispose();
     }
     await phase.after?.(state);
+    if (phase.reshape !== undefined) {
+      shapes.push(...prefixed(state.weights, `reshape ${index}:`));
+      reshape(state, phase.reshape(withWeights(state.graph, state.weights)));
+    }
     await save(index + 1, 0, new Map());
   }
   return state;
+}
+
+/** Masks are those of weights that are 0; layers that have none of these lose theirs. */
+function reshape<Report>(state: RunState<Report>, graph: Graph): void {
+  state.graph = graph;
+  state.weights.clear();
+  for (const [name, data] of weightsOf(graph)) state.weights.set(name, data);
+  for (const name of state.masks.keys()) {
+    const mask = state.weights.get(name)?.map((v) => Number(v !== 0));
+    if (mask?.includes(0)) state.masks.set(name, mask);
+    else state.masks.delete(name);
+  }
 }
 
 /** Masked weights of which few elements are left become lists of these, which need no mask unless some of them are frozen. */

@@ -138,22 +138,25 @@ function neededUnits(relations: ReadonlyMap<Node, Relation>, units: ReadonlyMap<
   const needed = pinned.slice();
   const mixes = [...relations.values()].filter((r) => r.kind === "mix").toReversed();
   const reads = mixes.map((mix) => {
-    const [x, y, values] = [units.get(mix.x), units.get(mix.y), constants.get(mix.x)] as [Int32Array, Int32Array, Float64Array];
-    const pairs: [from: number, to: number][] = [];
+    const values = constants.get(mix.x) as Float64Array;
+    const isRead = new Uint8Array(mix.matrix.outputs * mix.matrix.inputs);
     forEachWeight(mix, (o, i, _, isZero) => {
-      if (!isZero && !isFoldable(mix, values[i] as number)) pairs.push([x[i] as number, y[o] as number]);
+      if (!isZero && !isFoldable(mix, values[i] as number)) isRead[o * mix.matrix.inputs + i] = 1;
     });
-    return pairs;
+    return { x: units.get(mix.x) as Int32Array, y: units.get(mix.y) as Int32Array, isRead };
   });
   const spread = (): void => {
     for (let changed = true; changed; ) {
       changed = false;
-      for (const pairs of reads)
-        for (const [from, to] of pairs)
-          if (needed[to] === 1 && needed[from] === 0) {
+      for (const { x, y, isRead } of reads)
+        y.forEach((to, o) => {
+          if (needed[to] === 0) return;
+          x.forEach((from, i) => {
+            if (needed[from] === 1 || isRead[o * x.length + i] === 0) return;
             needed[from] = 1;
             changed = true;
-          }
+          });
+        });
     }
   };
   spread();
