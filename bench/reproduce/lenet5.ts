@@ -3,8 +3,10 @@ import { join } from "node:path";
 import { formatCount } from "../../src/cli/format.ts";
 import { formatTable } from "../../src/cli/table.ts";
 import { compile } from "../../src/compile/index.ts";
-import { compress, type PlanOptions, weightLayers } from "../../src/compress/index.ts";
+import { type CompressionPlan, compress, lenet5Plan, makePlan, weightLayers } from "../../src/compress/index.ts";
+import { roundsOf } from "../../src/compress/plan.ts";
 import { CadnnError } from "../../src/errors.ts";
+import { exportOnnx } from "../../src/frontend/onnx/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { readFile, writeFileAtomic } from "../../src/node/files.ts";
 import { accuracyOf, predict } from "../../src/train/evaluate.ts";
@@ -21,22 +23,7 @@ const published: Readonly<Record<string, string>> = {
   quantized: "3,438× weights only (arXiv 1907.02124)",
 };
 const reported = [71, 167, 246, 348];
-const batch = 128;
-
-const plan: PlanOptions = {
-  rate: 348,
-  steps: [30, 50, 71, 100, 167, 246],
-  pruneAll: true,
-  batch,
-  admm: { epochs: 4, schedule: { kind: "cosine", peak: 2e-3, floor: 0.1 } },
-  retrain: { epochs: 3, schedule: { kind: "cosine", peak: 2e-3 } },
-  distill: { temperature: 3, weight: 0.5 },
-  quantize: {
-    bits: [4, 3, 3, 3],
-    admm: { epochs: 8, schedule: { kind: "cosine", peak: 2e-3, floor: 0.1 } },
-    retrain: { epochs: 4, schedule: { kind: "cosine", peak: 1e-3 } },
-  },
-};
+const batch = lenet5Plan.batch as number;
 
 interface Digits {
   readonly train: Dataset;
@@ -62,8 +49,9 @@ async function readDigits(folder: string, seed: number): Promise<Digits> {
 
 /** The share of the whole recipe's time that each phase takes, in epochs of small nets. */
 const denseEpochs = 8;
-const epochsOf = ({ steps = [], admm, retrain, quantize }: PlanOptions): number =>
-  (steps.length + 1) * ((admm?.epochs ?? 0) + (retrain?.epochs ?? 0)) + (quantize?.admm?.epochs ?? 0) + 4 * (quantize?.retrain?.epochs ?? 0);
+const epochsOf = (plan: CompressionPlan): number =>
+  roundsOf(plan).reduce((sum, { admm, retrain }) => sum + admm.epochs + retrain.epochs, 0) +
+  (plan.quantize === undefined ? 0 : plan.quantize.admm.epochs + plan.quantize.freeze.length * plan.quantize.retrain.epochs);
 
 interface Measured {
   readonly accuracy: number;
@@ -76,7 +64,7 @@ export const lenet5: Recipe = {
   async run(context) {
     const { seed, makeStepper, signal, workplace, progress } = context;
     const digits = await readDigits(context.data, seed);
-    const total = denseEpochs + epochsOf(plan);
+    const total = denseEpochs + epochsOf(makePlan(lenet5Plan));
     let done = 0;
     let last = "";
     const observer = (name: string) => (p: TrainingProgress) => {
@@ -109,13 +97,14 @@ export const lenet5: Recipe = {
     });
     const denseResult = await workplace.once("dense", () => measure(dense));
     const varied = augment(digits.train, { shift: 1, fill: digitBlack });
-    const { graph } = await compress(dense, { ...plan, seed }, varied, {
+    const { graph } = await compress(dense, { ...lenet5Plan, seed }, varied, {
       makeStepper,
       validation: digits.validation,
       signal,
       store: workplace.store("admm"),
       observer: observer("admm"),
       onStep: async (step) => {
+        await writeFileAtomic(join(workplace.folder, `pruned${step.rate}.onnx`), exportOnnx(step.graph));
         if (reported.includes(step.rate)) await workplace.once(`pruned${step.rate}`, () => measure(step.graph));
       },
     });

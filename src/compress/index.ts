@@ -2,7 +2,8 @@
 export { type CompressOptions, compress } from "./compress.ts";
 export { type DemoNet, type DemoOptions, type DemoProgress, type DemoResult, runDemo } from "./demo.ts";
 export { type Layer, weightLayers } from "./layers.ts";
-export { type CompressionPlan, makePlan, type PhasePlan, type PlanOptions } from "./plan.ts";
+export { type CompressionPlan, makePlan, type PhasePlan, type PlanOptions, type StepPlan } from "./plan.ts";
+export { lenet5Plan } from "./plans/lenet5.ts";
 export type { CalibrationImages } from "./post-training/activations.ts";
 export { makePostTrainingPlan, type PostTrainingOptions, type PostTrainingPlan } from "./post-training/plan.ts";
 export { compressPostTraining, type PostTrainingContext, type PostTrainingLayerReport, type PostTrainingProgress, type PostTrainingReport } from "./post-training/post-training.ts";
