@@ -72,8 +72,8 @@ export function paddedPlanes(shape: readonly number[], padding: Padding, lanes: 
   const { top, left, bottom, right, sh, sw } = padding;
   const rows = Math.ceil((top + h + bottom) / sh);
   const pitch = sw === 1 ? w + Math.max(left, right) : Math.ceil((left + w + right) / sw);
-  const phase = planeStride(rows * pitch + (sw === 1 ? Math.min(left, right) : 0) + 4);
-  const plane = phase * sh * sw * lanes;
+  const phase = planeStride((rows * pitch + (sw === 1 ? Math.min(left, right) : 0) + (lanes === 1 ? 4 : 1)) * lanes);
+  const plane = phase * sh * sw;
   const planes = lanes === 1 ? n * c : c;
   const split = sh * sw > 1;
   return {
