@@ -37,3 +37,58 @@ export function barChart({ title, unit, groups }: BarChart): string {
   const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${y}" width="${width}" height="${y}" font-family="sans-serif" font-size="12">`;
   return `${head}\n<rect width="100%" height="100%" fill="white"/>\n${parts.join("\n")}\n</svg>\n`;
 }
+
+/** Lines over a logarithmic x axis, in panels side by side. */
+export interface LineChart {
+  readonly title: string;
+  /** What the axes mean. */
+  readonly x: string;
+  readonly y: string;
+  readonly panels: readonly {
+    readonly name: string;
+    readonly lines: readonly { readonly name: string; readonly points: readonly { readonly x: number; readonly y: number }[] }[];
+  }[];
+}
+
+const panel = { width: 380, height: 260, left: 50, top: 80, gap: 70 } as const;
+
+/** An SVG document. Lines of equal names have equal colours. */
+export function lineChart({ title, x, y, panels }: LineChart): string {
+  const all = panels.flatMap((p) => p.lines.flatMap((l) => l.points));
+  const [low, high] = [Math.min(...all.map((p) => p.x)), Math.max(...all.map((p) => p.x))];
+  const top = Math.max(...all.map((p) => p.y)) * 1.05;
+  const names = [...new Set(panels.flatMap((p) => p.lines.map((l) => l.name)))];
+  const colorOf = (name: string) => colors[names.indexOf(name) % colors.length];
+  const parts: string[] = [];
+  const text = (tx: number, ty: number, content: string, attributes = "") => parts.push(`<text x="${tx.toFixed(1)}" y="${ty.toFixed(1)}" ${attributes}>${escaped(content)}</text>`);
+  text(10, 24, title, 'font-size="15" font-weight="bold"');
+  text(10, 42, `${y}; across: ${x}`, 'fill="#555"');
+  panels.forEach(({ name, lines }, i) => {
+    const left = panel.left + i * (panel.width + panel.gap);
+    const atX = (v: number) => left + (Math.log(v / low) / Math.log(high / low)) * panel.width;
+    const atY = (v: number) => panel.top + panel.height * (1 - v / top);
+    text(left, panel.top - 12, name, 'font-weight="bold"');
+    for (const v of [0, 0.25, 0.5, 0.75, 1].filter((tick) => tick <= top)) {
+      parts.push(`<line x1="${left}" x2="${left + panel.width}" y1="${atY(v).toFixed(1)}" y2="${atY(v).toFixed(1)}" stroke="${v === 1 ? "#999" : "#e5e5e5"}"/>`);
+      text(left - 6, atY(v) + 4, v.toString(), 'text-anchor="end" fill="#555"');
+    }
+    for (const v of [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1].filter((tick) => tick >= low * 0.999 && tick <= high * 1.001)) {
+      parts.push(`<line x1="${atX(v).toFixed(1)}" x2="${atX(v).toFixed(1)}" y1="${panel.top}" y2="${panel.top + panel.height}" stroke="#f0f0f0"/>`);
+      text(atX(v), panel.top + panel.height + 16, v.toString(), 'text-anchor="middle" fill="#555"');
+    }
+    for (const line of lines) {
+      const points = line.points.map((p) => `${atX(p.x).toFixed(1)},${atY(p.y).toFixed(1)}`).join(" ");
+      parts.push(`<polyline points="${points}" fill="none" stroke="${colorOf(line.name)}" stroke-width="1.6"/>`);
+    }
+  });
+  names.forEach((name, i) => {
+    const [column, row] = [i % 4, Math.floor(i / 4)];
+    const [lx, ly] = [panel.left + column * 190, panel.top + panel.height + 40 + row * 18];
+    parts.push(`<rect x="${lx}" y="${ly - 9}" width="10" height="10" fill="${colorOf(name)}"/>`);
+    text(lx + 15, ly, name);
+  });
+  const width = panel.left + panels.length * (panel.width + panel.gap);
+  const height = panel.top + panel.height + 50 + Math.ceil(names.length / 4) * 18;
+  const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="sans-serif" font-size="12">`;
+  return `${head}\n<rect width="100%" height="100%" fill="white"/>\n${parts.join("\n")}\n</svg>\n`;
+}

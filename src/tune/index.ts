@@ -117,7 +117,7 @@ export { type Candidate, rankByModel } from "./candidates.ts";
 export { type Counter, type CountJob, createCountingMeasurer } from "./counting-measurer.ts";
 export { browserOf, engineFingerprint } from "./engine.ts";
 export { emptyLog, formatLog, formatRecord, mergeLogs, parseTuningLog, type Timing, type TuningLog, type TuningRecord } from "./log.ts";
-export { type MeasuredCostsOptions, measuredCosts } from "./measured-costs.ts";
+export { type MeasuredCostsOptions, measuredCosts, nanosecondsPerCycle } from "./measured-costs.ts";
 export type { Measurer } from "./measurer.ts";
 export { defaultCosts, formatShipped, shippedCosts } from "./shipped-costs.ts";
 export { createWasmMeasurer, type WasmMeasurerOptions } from "./wasm-measurer.ts";

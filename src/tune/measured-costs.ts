@@ -68,6 +68,9 @@ export interface Scales {
   kernel(name: string, target: TargetName): number;
 }
 
+/** The unit of `measuredCosts` in nanoseconds on one engine; 1 where the log has nothing of it. */
+export const nanosecondsPerCycle = (log: TuningLog, engine: string, target: TargetName): number => calibrate(log).engine(engine, target);
+
 /** How measured times and estimates go together. */
 export function calibrate(log: TuningLog): Scales {
   const ratios = new Map<string, Map<string, number[]>>();

@@ -49,7 +49,7 @@ export interface PostTrainingReport {
 }
 
 /** Layers with more inputs take more memory for their moments than is bearable: 8,192 inputs 1.5 GiB. */
-const maxInputs = 8192;
+export const maxInputs = 8192;
 
 /**
  * Prunes and quantizes a net without training and without labels: layer by layer, in the net's order, each weight is fitted to give the dense
