@@ -42,6 +42,12 @@ describe("compress", () => {
     expect(existsSync(at("small.onnx.checkpoint"))).toBe(false);
   });
 
+  test("chooses densities by what pruning each layer alone does, and tells them", async () => {
+    const outcome = await compress("--rate", "3", "--budget", "sensitivity", "--retrain-epochs", "1", "-o", at("sensitive.onnx"));
+    expect(outcome.json()).toMatchObject({ kept: 3, budget: { layers: [{ density: 1 / 3 }], plan: { rate: 3 } } });
+    expect(existsSync(at("sensitive.onnx.checkpoint.budget.json"))).toBe(false);
+  });
+
   test("reads a plan, which options overrule", async () => {
     writeFileSync(at("plan.json"), JSON.stringify({ rate: 9, retrain: { epochs: 0 }, scope: "layer" }));
     expect((await compress("--plan", at("plan.json"), "--rate", "1.5", "-o", at("planned.onnx"))).json()).toMatchObject({ kept: 6 });
@@ -53,6 +59,9 @@ describe("compress", () => {
     [["--rate", "0.5"], "--rate"],
     [["--rate", "2", "--scope", "net"], "--scope"],
     [["--rate", "4", "--steps", "a"], "--steps"],
+    [["--rate", "4", "--budget", "money"], "--budget"],
+    [["--bits", "4", "--budget", "sensitivity"], "--budget"],
+    [["--rate", "4", "--core", "a76"], "--core"],
   ])("%o is a usage error", async (argv, at_) => {
     const outcome = await compress(...argv, "-o", at("x.onnx"));
     expect(outcome.code).toBe(2);

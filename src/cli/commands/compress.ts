@@ -6,6 +6,8 @@ import { CadnnError } from "../../errors.ts";
 import type { Graph } from "../../ir/graph.ts";
 import { readText, writeFileAtomic } from "../../node/files.ts";
 import type { Dataset } from "../../train/data/dataset.ts";
+import type { TuningLog } from "../../tune/index.ts";
+import { withBudget } from "../budget.ts";
 import { checkpointFile } from "../checkpoint-file.ts";
 import { type Command, type CommandContext, sharedArgs } from "../command.ts";
 import { type Compressed, layerTable, weightsLine } from "../compress-report.ts";
@@ -42,6 +44,15 @@ export const command: Command = {
     method: { type: "string", description: "With --post-training: admm (default), or magnitude (greatest weights, nearest levels) to compare it with", valueHint: "METHOD" },
     report: { type: "string", description: "JSON file to write the report to", valueHint: "FILE.json" },
     scope: { type: "string", description: "Budget for the whole net (global, default) or the same for each layer (layer)", valueHint: "SCOPE" },
+    budget: {
+      type: "string",
+      description: "How densities are chosen: rate (default, see --scope), sensitivity (least divergence of the output at the rate) or latency (least divergence in a given time)",
+      valueHint: "BUDGET",
+    },
+    latency: { type: "string", description: "With --budget latency: share of the dense net's; without it, what the rate takes with all layers alike", valueHint: "SHARE" },
+    target: { ...sharedArgs.target, description: "With --budget latency: target whose kernels are timed here or, for ARM64, counted in emulation" },
+    core: { type: "string", description: "With --budget latency: ARM64 core to count cycles of, for instance a76", valueHint: "NAME" },
+    tuning: { type: "string", description: "With --budget latency: measurements to use and to add to; default $XDG_CACHE_HOME/cadnn/tuning.jsonl", valueHint: "FILE.jsonl" },
     epochs: {
       type: "string",
       description: "Epochs of ADMM for each rate; default 4. With --post-training: of distillation of the pruned net on the images; default 0",
@@ -61,6 +72,7 @@ export const command: Command = {
   examples: [
     "cadnn compress resnet20.onnx --data train.png --validation test.png --preprocess torch --rate 4 -o small.onnx",
     "cadnn compress mobilenet.onnx --post-training --data photos --preprocess tf --bits 4 -o small.onnx -o small.cadnn",
+    "cadnn compress net.onnx --post-training --data photos --budget latency --latency 0.6 --target wasm-arm64-relaxed --core a76 -o fast.onnx",
     "cadnn compress lenet5.onnx --data images.idx,labels.idx --preprocess mean=0.1307,std=0.3081 --sparsity 0.98 -o small.onnx",
   ],
   async run(options, context) {
@@ -80,16 +92,35 @@ export const command: Command = {
     if (await store.exists()) context.progress.note(`Going on from ${store.path}.`);
     context.interruptible();
     const shared = { makeStepper, validation, store, signal: context.signal };
-    const { graph: compressed, ...result } = await (isPostTraining
-      ? fitToImages(graph, plan as PostTrainingOptions, await calibrationImages(graph, data, options, context), shared, context)
-      : train(graph, plan as PlanOptions, await readDataset(graph, await openImages(data, options.text("images")), options, context), shared, context)
-    ).catch((error: unknown) => {
+    const budgetFile = `${store.path}.budget.json`;
+    const compressed = async () => {
+      const images = await (isPostTraining
+        ? calibrationImages(graph, data, options, context)
+        : openImages(data, options.text("images")).then((all) => readDataset(graph, all, options, context)));
+      const measuring = { makeStepper, method: isPostTraining ? "admm" : "magnitude", file: budgetFile } as const;
+      const budgeted = await withBudget(graph, plan, images, measuring, options, context);
+      const result = await (isPostTraining
+        ? fitToImages(graph, budgeted.plan as PostTrainingOptions, images, shared, context)
+        : train(graph, budgeted.plan as PlanOptions, images as Dataset, shared, context));
+      return {
+        ...result,
+        table: [...budgeted.table, result.table].join("\n\n"),
+        summary: [...result.summary, ...budgeted.summary],
+        json: { ...result.json, ...budgeted.json },
+        tuning: budgeted.tuning,
+      };
+    };
+    const {
+      graph: net,
+      tuning,
+      ...result
+    } = await compressed().catch((error: unknown) => {
       throw withResumeHint(error, store.path);
     });
-    const files = await writeNet(compressed, outputs);
+    const files = await writeNet(net, outputs, tuning);
     const report = options.text("report");
     if (report !== undefined) await writeFileAtomic(report, `${JSON.stringify(result.json, undefined, 2)}\n`);
-    await rm(store.path, { force: true });
+    for (const file of [store.path, budgetFile]) await rm(file, { force: true });
     const list = files.map(({ file, bytes }): [string, string] => ["file", `${file}, ${formatBytes(bytes)}`]);
     const [first] = files;
     return { text: `${result.table}\n\n${formatPairs([...result.summary, ...list])}`, json: { ...first, files, ...result.json } };
@@ -118,11 +149,11 @@ async function train(graph: Graph, plan: PlanOptions, dataset: Dataset, shared: 
 }
 
 /** An ONNX or a compiled file, as its name says. */
-async function writeNet(graph: Graph, paths: readonly string[]): Promise<{ file: string; bytes: number }[]> {
+async function writeNet(graph: Graph, paths: readonly string[], tuning: TuningLog | undefined): Promise<{ file: string; bytes: number }[]> {
   const files: { file: string; bytes: number }[] = [];
   for (const file of paths) {
     const bytes = file.endsWith(".cadnn")
-      ? await import("../../compile/index.ts").then(({ compile }) => compile(graph))
+      ? await import("../../compile/index.ts").then(({ compile }) => compile(graph, tuning === undefined ? {} : { tuning }))
       : await import("../../frontend/onnx/index.ts").then(({ exportOnnx }) => exportOnnx(graph, { dynamicBatch: true }));
     await writeFileAtomic(file, bytes);
     files.push({ file, bytes: bytes.length });
@@ -142,7 +173,7 @@ async function readPlan(options: Options): Promise<PlanOptions> {
   const target = readRate(options, plan);
   const structure = options.text("structure") ?? plan.structure;
   const quantize = { ...plan.quantize, ...readLevels(options) };
-  if (target.rate === undefined && target.sparsity === undefined && !structure?.includes(":") && quantize.bits === undefined)
+  if (target.rate === undefined && target.sparsity === undefined && !structure?.includes(":") && quantize.bits === undefined && options.text("latency") === undefined)
     throw usage("the compression rate is missing", "--rate", "Give --rate, --sparsity, --bits, or a plan with one of them.");
   const scope = options.text("scope");
   if (scope !== undefined && scope !== "global" && scope !== "layer") throw usage(`there is no scope "${scope}"`, "--scope", "Use global or layer.");

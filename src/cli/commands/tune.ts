@@ -66,7 +66,7 @@ export const command: Command = {
 };
 
 /** Clocks what this engine runs; what it does not, or what is asked for a core, is counted in emulation. */
-async function openMeasurer(options: Options, signal: AbortSignal): Promise<{ readonly target: TargetName; readonly measurer: Measurer }> {
+export async function openMeasurer(options: Options, signal: AbortSignal): Promise<{ readonly target: TargetName; readonly measurer: Measurer }> {
   const named = options.text("target");
   const core = options.text("core");
   if (core !== undefined && !isCore(core)) throw usage(`there is no core "${core}"`, "--core", `Cores are: ${coreNames.join(", ")}.`);

@@ -12,7 +12,7 @@ const buckets = 4000;
 /**
  * Of each layer the option with which Σ loss is least among all choices with Σ cost ≤ `budget`: a knapsack with multiple choice, by dynamic programming over
  * the cost (as in Frantar & Alistarh, "SPDY", arXiv 2201.13096), which is rounded up to 1/4000 of the budget, so that the budget holds and the optimum is missed by
- * no more than that rounding. Gives the index of an option for each layer; of equal losses the one of less cost.
+ * no more than that rounding; what the rounding left over goes to single layers. Gives the index of an option for each layer; of equal losses the one of less cost.
  * @throws `E_INVALID_OPTION` if even the cheapest options take more.
  */
 export function allocate(layers: readonly (readonly Option[])[], budget: number): number[] {
@@ -54,5 +54,24 @@ export function allocate(layers: readonly (readonly Option[])[], budget: number)
     result[i] = o;
     left -= extra(layers[i]?.[o] as Option, i);
   }
-  return result;
+  return spend(layers, result, budget);
+}
+
+/** Changes one layer at a time, that of the greatest gain first, as long as the budget allows. */
+function spend(layers: readonly (readonly Option[])[], chosen: readonly number[], budget: number): number[] {
+  const result = [...chosen];
+  const at = (i: number, o: number) => layers[i]?.[o] as Option;
+  for (;;) {
+    const spare = budget - result.reduce((sum, o, i) => sum + at(i, o).cost, 0);
+    let best = { gain: 0, i: 0, o: 0 };
+    layers.forEach((options, i) => {
+      const now = at(i, result[i] as number);
+      options.forEach((option, o) => {
+        const gain = now.loss - option.loss;
+        if (option.cost - now.cost <= spare && gain > best.gain) best = { gain, i, o };
+      });
+    });
+    if (best.gain === 0) return result;
+    result[best.i] = best.o;
+  }
 }

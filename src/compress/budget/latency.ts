@@ -62,23 +62,30 @@ export async function latencyCurves(graph: Graph, plan: BudgetPlan, free: readon
   const isTimed = measurer !== undefined && measurer.exact !== true;
   // A cycle of the models is a cycle; what is counted is recorded in cycles, what is timed in nanoseconds.
   const scale = (measurer === undefined ? 1 : nanosecondsPerCycle(own, measurer.engine, target.name)) / 1e6;
-  const perLevel = nets.map((net) => latencyByNode(net, target, costs));
-  const of = (level: number, node: string) => (perLevel[level]?.get(node) ?? 0) * scale;
-  const layers = new Map(free.map(({ layer, counts }) => [layer.name, counts.map((_, level) => of(level, layer.node))]));
-  const freeNodes = new Set(free.map(({ layer }) => layer.node));
-  let fixed = 0;
-  for (const [node, cycles] of perLevel[0] as ReadonlyMap<string, number>) if (!freeNodes.has(node)) fixed += cycles * scale;
+  const byNode = new Map(free.map(({ layer }) => [layer.node, layer.name]));
+  const perLevel = nets.map((net) => latencyByLayer(net, target, costs, byNode));
+  const layers = new Map(free.map(({ layer, counts }) => [layer.name, counts.map((_, level) => (perLevel[level]?.get(layer.name) ?? 0) * scale)]));
+  const fixed = (perLevel[0]?.get(undefined) ?? 0) * scale;
   return { curves: { target: target.name, engine: measurer?.engine ?? "estimated", unit: isTimed ? "ms" : "Mcycles", fixed, layers }, log };
 }
 
-/** Cycles of one thread for each node of the lowered net. */
-function latencyByNode(graph: Graph, target: Target, costs: Costs): Map<string, number> {
-  const sums = new Map<string, number>();
+/** Cycles of one thread for the calls of each layer, given by their nodes, and under `undefined` for all other calls. */
+function latencyByLayer(graph: Graph, target: Target, costs: Costs, layers: ReadonlyMap<string, string>): Map<string | undefined, number> {
+  const sums = new Map<string | undefined, number>();
   for (const { template, problem, repeat, node } of lower(legalize(optimize(graph, { passes: passesFor(graph) })), target, { costs }).calls) {
+    const layer = layerOf(node, layers);
     const cycles = (costs.best(template, problem, target)?.cost ?? 0) * (repeat?.count ?? 1);
-    sums.set(node, (sums.get(node) ?? 0) + cycles);
+    sums.set(layer, (sums.get(layer) ?? 0) + cycles);
   }
   return sums;
+}
+
+/** Passes that put several nodes in the place of one call them `NAME.part`. */
+function layerOf(node: string, layers: ReadonlyMap<string, string>): string | undefined {
+  for (let name = node; ; name = name.slice(0, name.lastIndexOf("."))) {
+    const layer = layers.get(name);
+    if (layer !== undefined || !name.includes(".")) return layer;
+  }
 }
 
 /** The net's latency with these counts, in the curves' unit. */
