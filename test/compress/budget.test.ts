@@ -35,10 +35,11 @@ describe("allocation", () => {
   });
 });
 
+const plan = makePlan({ rate: 1 });
+
 describe("budgets", () => {
   const images = bars(64, 5);
   const shared = { makeStepper, method: "admm", batch: 16, seed: 1, densities: [0.5, 0.25, 0.1] } as const;
-  const plan = makePlan({ rate: 1 });
   let dense: Graph;
   let tables: BudgetTables;
   beforeAll(async () => {
@@ -99,16 +100,14 @@ describe("budgets", () => {
 
 describe("break-even curves", () => {
   test("a layer keeps its dense kernel until the sparse one is faster, and falls from there", async () => {
-    const net = zooGraph("resnet18");
-    const pruned = makePlan({ rate: 1, layers: {} });
-    const free = freeLayers(net, pruned, [0.6, 0.2, 0.05])
-      .filter((f) => /layer4/.test(f.layer.name))
-      .slice(0, 3);
+    const net = zooGraph("lenet5");
+    const free = freeLayers(net, plan, [0.6, 0.2, 0.05]);
+    expect(free.map((f) => f.layer.name)).not.toContain("conv1.weight");
     for (const target of ["wasm-x64-relaxed", "wasm-arm64-relaxed"] as const) {
-      const { curves } = await latencyCurves(net, pruned, free, { target });
+      const { curves } = await latencyCurves(net, plan, free, { target });
       expect(curves).toMatchObject({ target, engine: "estimated", unit: "Mcycles" });
       expect(curves.fixed).toBeGreaterThan(0);
-      for (const one of free) {
+      for (const one of free.slice(0, 2)) {
         const curve = curves.layers.get(one.layer.name) as readonly number[];
         expect(curve.at(-1)).toBeLessThan(0.5 * (curve[0] as number));
         expect(breakEven(one, curve)).toBeLessThan(1);
