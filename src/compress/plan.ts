@@ -28,7 +28,7 @@ export interface CompressionPlan {
   readonly remove: boolean;
   /** `magnitude`: plain training in place of ADMM, to compare with. */
   readonly method: "admm" | "magnitude";
-  readonly admm: PhasePlan & { readonly rhos: readonly number[]; readonly updatesPerRho: number };
+  readonly admm: AdmmPlan;
   readonly retrain: PhasePlan;
   /** What is left goes onto levels afterwards; without it weights stay floats. */
   readonly quantize?: QuantizePlan;
@@ -59,7 +59,7 @@ export interface QuantizePlan {
   /** `signed` has no 0, which pruned weights have for themselves. */
   readonly levels: LevelKind;
   readonly per: "tensor" | "channel";
-  readonly admm: CompressionPlan["admm"];
+  readonly admm: AdmmPlan;
   /** Rising shares that are frozen, the last one 1; each is followed by retraining. */
   readonly freeze: readonly number[];
   readonly retrain: PhasePlan;
@@ -70,6 +70,12 @@ export interface LayerPlan {
   readonly share?: number;
   readonly structure?: string;
 }
+/** Without `rhos` there are four, of each layer its own: see `automaticPenalty`. */
+export interface AdmmPlan extends PhasePlan {
+  readonly rhos?: readonly number[];
+  /** Updates of Z and U. */
+  readonly updatesPerRho: number;
+}
 export interface PhasePlan {
   readonly epochs: number;
   readonly schedule: Schedule;
@@ -79,11 +85,11 @@ export interface PhasePlan {
 export type PlanOptions = Partial<Omit<CompressionPlan, "admm" | "retrain" | "quantize">> & {
   readonly quantize?: Partial<Omit<QuantizePlan, "bits" | "admm" | "retrain">> & {
     readonly bits: number | readonly number[];
-    readonly admm?: Partial<CompressionPlan["admm"]>;
+    readonly admm?: Partial<AdmmPlan>;
     readonly retrain?: Partial<PhasePlan>;
   };
   readonly sparsity?: number;
-  readonly admm?: Partial<CompressionPlan["admm"]>;
+  readonly admm?: Partial<AdmmPlan>;
   readonly retrain?: Partial<PhasePlan>;
 };
 
@@ -113,7 +119,7 @@ export function makePlan(options: PlanOptions): CompressionPlan {
     seed: 1,
     ...given,
     rate,
-    admm: { epochs: 4, rhos: [1e-2, 3e-2, 1e-1, 3e-1], updatesPerRho: 6, schedule: { kind: "cosine", peak: 1e-3, floor: 0.1 }, ...options.admm },
+    admm: { epochs: 4, updatesPerRho: 6, schedule: { kind: "cosine", peak: 1e-3, floor: 0.1 }, ...options.admm },
     retrain: { epochs: 4, schedule: { kind: "cosine", peak: 1e-3 }, ...options.retrain },
     ...(quantize === undefined ? {} : { quantize: makeQuantizePlan(quantize) }),
   };
@@ -122,7 +128,8 @@ export function makePlan(options: PlanOptions): CompressionPlan {
   };
   check(Number.isInteger(plan.batch) && plan.batch > 0, "batch", "Give a positive whole number, a multiple of 4 for speed.");
   check(plan.admm.epochs >= 0 && plan.retrain.epochs >= 0, "epochs", "Epochs are numbers from 0 on; fractions are allowed.");
-  check(plan.admm.rhos.length > 0 && plan.admm.rhos.every((rho) => rho > 0), "admm.rhos", "Give one or more positive numbers.");
+  const { rhos } = plan.admm;
+  check(rhos === undefined || (rhos.length > 0 && rhos.every((rho) => rho > 0)), "admm.rhos", "Give one or more positive numbers, or none to have them found.");
   check(Number.isInteger(plan.admm.updatesPerRho) && plan.admm.updatesPerRho > 0, "admm.updatesPerRho", "Give a positive whole number.");
   const rates = plan.steps.flatMap((step) => (typeof step === "number" ? step : (step.rate ?? [])));
   check(
@@ -147,7 +154,7 @@ function makeQuantizePlan({ bits, admm, retrain, ...given }: NonNullable<PlanOpt
     freeze: [0.5, 0.75, 0.9, 1],
     ...given,
     bits: typeof bits === "number" ? [bits] : bits,
-    admm: { epochs: 4, rhos: [1e-2, 3e-2, 1e-1, 3e-1], updatesPerRho: 4, schedule: { kind: "cosine", peak: 1e-3, floor: 0.1 }, ...admm },
+    admm: { epochs: 4, updatesPerRho: 4, schedule: { kind: "cosine", peak: 1e-3, floor: 0.1 }, ...admm },
     retrain: { epochs: 1, schedule: { kind: "cosine", peak: 5e-4 }, ...retrain },
   };
   for (const b of plan.bits) checkLevels({ kind: plan.levels, bits: b });

@@ -1,7 +1,7 @@
 import type { Graph } from "../ir/graph.ts";
 import type { Phase, RunState } from "../train/run.ts";
 import type { TrainingGraphOptions } from "../train/training-graph.ts";
-import { createAdmm, reportingResiduals } from "./admm.ts";
+import { admmDriver } from "./admm.ts";
 import { fromMatrix, type Layer, toMatrix, weightLayers } from "./layers.ts";
 import { bitsAt, type QuantizePlan } from "./plan.ts";
 import { quantizing } from "./projections/projection.ts";
@@ -48,11 +48,10 @@ export function quantizePhases(
     epochs: plan.admm.epochs,
     schedule: plan.admm.schedule,
     graph: (state) => ({ ...shared, admm: { constrained: projectorOf(state.graph).names }, masks: masks(state) }),
-    driver({ stepper, steps, state, saved }) {
-      const { rhos, updatesPerRho } = plan.admm;
-      const { names, projected } = projectorOf(state.graph);
+    driver(context) {
+      const { names, projected } = projectorOf(context.state.graph);
       const project = (values: ReadonlyMap<string, Float32Array>) => new Map([...projected(values)].map(([name, p]) => [name, p.values]));
-      return reportingResiduals(createAdmm({ stepper, names, project, rhos, updatesPerRho, steps, saved }), state.report.residuals);
+      return admmDriver({ plan: plan.admm, optimizer: shared.optimizer, names, project }, context);
     },
     async after(state) {
       const { layers, projected } = projectorOf(state.graph);

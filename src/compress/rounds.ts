@@ -1,7 +1,7 @@
 import type { Graph } from "../ir/graph.ts";
 import type { Phase, RunState } from "../train/run.ts";
 import { weightsOf, withWeights } from "../train/weights.ts";
-import { createAdmm, reportingResiduals } from "./admm.ts";
+import { admmDriver } from "./admm.ts";
 import { fromMatrix, toMatrix, weightLayers } from "./layers.ts";
 import { type CompressionPlan, makeBudget, type Round, roundsOf, structureOf } from "./plan.ts";
 import { selectorOf } from "./projections/selector.ts";
@@ -73,11 +73,10 @@ function phasesOfRound(round: Round, context: RoundContext): Phase<Findings>[] {
     ...(plan.method === "magnitude"
       ? {}
       : {
-          driver({ stepper, steps, state, saved }) {
-            const { names, masks } = chooserOf(round, state.graph, context);
+          driver(phase) {
+            const { names, masks } = chooserOf(round, phase.state.graph, context);
             const project = (values: Arrays) => new Map([...masks(values)].map(([layer, mask]) => [layer, applyMask(values.get(layer) as Float32Array, mask)]));
-            const { rhos, updatesPerRho } = admm;
-            return reportingResiduals(createAdmm({ stepper, names, project, rhos, updatesPerRho, steps, saved }), state.report.residuals);
+            return admmDriver({ plan: admm, optimizer: plan.optimizer, names, project }, phase);
           },
         }),
     after: prune,

@@ -14,8 +14,6 @@ export type Optimizer =
 /** Scalars that change from step to step, in the order of the graph's inputs. */
 export interface ScalarInputs {
   readonly learningRate: InputValue;
-  /** ρ of the ADMM penalty. */
-  readonly rho?: InputValue;
   /** Adam only: 1/√(1 − β₂ᵗ). Its other bias correction is part of the learning rate. */
   readonly momentScale?: InputValue;
 }
@@ -23,8 +21,8 @@ export interface ScalarInputs {
 export interface UpdateOptions {
   readonly optimizer: Optimizer;
   readonly scalars: ScalarInputs;
-  /** Z − U, resident. Adds ρ (w − target) to the gradient. */
-  readonly target?: ParameterValue | undefined;
+  /** Z − U and ρ of ADMM, resident. Adds ρ (w − target) to the gradient. */
+  readonly penalty?: { readonly target: ParameterValue; readonly rho: ParameterValue } | undefined;
   /** 0 or 1 each, resident. Masks gradient and weight. */
   readonly mask?: ParameterValue | undefined;
   /** Biases and BatchNorm do not decay. */
@@ -33,7 +31,7 @@ export interface UpdateOptions {
 
 /** Adds the nodes that step `weight` along `gradient`, at most three Maps, and returns the names of the optimizer's state. */
 export function addUpdate(builder: GraphBuilder, weight: ParameterValue, gradient: Value, options: UpdateOptions): string[] {
-  const { optimizer, scalars, target, mask } = options;
+  const { optimizer, scalars, penalty, mask } = options;
   const inputs: Value[] = [];
   const operand = (value: Value): Expr => {
     if (!inputs.includes(value)) inputs.push(value);
@@ -47,7 +45,7 @@ export function addUpdate(builder: GraphBuilder, weight: ParameterValue, gradien
   const lr = operand(scalars.learningRate);
   let g = operand(gradient);
   if (options.decays && optimizer.weightDecay) g = e.add(g, e.mul(optimizer.weightDecay, w));
-  if (target !== undefined && scalars.rho !== undefined) g = e.add(g, e.mul(operand(scalars.rho), e.sub(w, operand(target))));
+  if (penalty !== undefined) g = e.add(g, e.mul(operand(penalty.rho), e.sub(w, operand(penalty.target))));
   g = masked(g);
 
   if (optimizer.kind === "sgd") {

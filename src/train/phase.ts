@@ -43,8 +43,6 @@ export interface PhaseOptions {
   readonly from?: number;
   /** Runs before each step. */
   readonly before?: ((step: number) => Promise<void>) | undefined;
-  /** ρ of each step, where the graph has a penalty. */
-  readonly rho?: ((step: number) => number) | undefined;
   readonly observer?: TrainingObserver | undefined;
   /** Steps of the phases before this one, and of all. */
   readonly run?: { readonly before: number; readonly steps: number };
@@ -101,7 +99,6 @@ export async function runPhase(options: PhaseOptions): Promise<void> {
     const scalars = scalarFeeds(training.optimizer, learningRate, step + 1);
     const feeds: Record<string, FeedData> = { [inputs.images]: images, [inputs.labels]: labels, [inputs.learningRate]: Float32Array.of(scalars.learningRate) };
     if (inputs.momentScale !== undefined) feeds[inputs.momentScale] = Float32Array.of(scalars.momentScale);
-    if (inputs.rho !== undefined) feeds[inputs.rho] = Float32Array.of(options.rho?.(step) ?? 0);
     if (inputs.teacher !== undefined && teacher !== undefined) feeds[inputs.teacher] = await answers(options.teacher, indices, images, teacher);
 
     const out = await stepper.run(feeds);

@@ -28,8 +28,6 @@ export interface RunState<Report> {
 export interface PhaseDriver {
   /** Before step `step`; also before the first. */
   before?(step: number): Promise<void>;
-  /** ρ of step `step`. */
-  rho?(step: number): number;
   /** What a checkpoint must hold beside the graph's parameters. */
   save?(): ReadonlyMap<string, Float32Array>;
   /** After the last step, before the weights are read back. */
@@ -124,7 +122,7 @@ export async function runPhases<Report>(options: RunOptions<Report>): Promise<Ru
       throw interrupted(phase.name);
     }
     const training = makeTrainingGraph(withWeights(state.graph, state.weights), { ...sparsely(phase.graph(state), state, batch), batch });
-    const resident = [...new Set(training.graph.updates.map((u) => u.parameter.name)), ...training.targets, ...training.masks];
+    const resident = [...new Set(training.graph.updates.map((u) => u.parameter.name)), ...training.targets, ...training.rhos, ...training.masks];
     const stepper = wholeParameters(await options.makeStepper(training.graph), training);
     try {
       for (const name of training.masks) await stepper.writeParameter(name, state.masks.get(name.slice(0, -".mask".length)) as Float32Array);
@@ -141,7 +139,6 @@ export async function runPhases<Report>(options: RunOptions<Report>): Promise<Ru
         run: { before: stepsOf(phases.slice(0, index)), steps: stepsOf(phases) },
         from: resumed === undefined ? 0 : start.step,
         before: driver?.before?.bind(driver),
-        rho: driver?.rho?.bind(driver),
         save:
           store === undefined
             ? undefined

@@ -1,7 +1,7 @@
 import { CadnnError } from "../errors.ts";
 import { type Expr, e } from "../ir/expr.ts";
 import { type ConstantValue, type Graph, isConstant, type Node, type ParameterValue, producers, type Value } from "../ir/graph.ts";
-import { elementCount, tensorType } from "../ir/types.ts";
+import { elementCount, tensorType, zeros } from "../ir/types.ts";
 import { GraphBuilder } from "../ops/builder.ts";
 import { addMap, allButChannel, reshape } from "../ops/gradient-helpers.ts";
 import { oneHotOperands } from "../ops/gradients.ts";
@@ -17,7 +17,7 @@ export interface TrainingGraphOptions {
   readonly loss?: "cross-entropy";
   /** Whether the weight of this name is trained; all are unless told otherwise. */
   readonly trainable?: (name: string) => boolean;
-  /** Weights that ADMM pulls to a resident target, `NAME.target`. */
+  /** Weights that ADMM pulls to a resident target, `NAME.target`, with a resident ρ, `NAME.rho`, which is 0 at the start. */
   readonly admm?: { readonly constrained: readonly string[] };
   /** Weights with a resident mask, `NAME.mask`: where it is 0, they stay as they are (pruned ones 0, quantized ones on their level). */
   readonly masks?: readonly string[];
@@ -40,7 +40,6 @@ export interface TrainingGraph {
     readonly images: string;
     readonly labels: string;
     readonly learningRate: string;
-    readonly rho?: string;
     readonly momentScale?: string;
     readonly teacher?: string;
   };
@@ -52,6 +51,8 @@ export interface TrainingGraph {
   readonly state: readonly string[];
   /** ADMM's targets, `NAME.target`. At the start they are the weights. */
   readonly targets: readonly string[];
+  /** ρ of each target, `NAME.rho`, each []. */
+  readonly rhos: readonly string[];
   /** `NAME.mask`, all ones at the start. */
   readonly masks: readonly string[];
   /** Parameters (weights, and what belongs to them) that hold some elements only: which, in their order, and of how many. */
@@ -96,7 +97,6 @@ export function makeTrainingGraph(source: Graph, options: TrainingGraphOptions):
   const scalar = (name: string) => builder.input(name, tensorType("float32", []));
   const scalars: ScalarInputs = {
     learningRate: scalar("learning_rate"),
-    ...(options.admm === undefined ? {} : { rho: scalar("rho") }),
     ...(optimizer.kind === "adam" ? { momentScale: scalar("moment_scale") } : {}),
   };
 
@@ -105,6 +105,7 @@ export function makeTrainingGraph(source: Graph, options: TrainingGraphOptions):
   const trained = [...parameters].flatMap(([constant, parameter]) => (roles.get(constant) === "statistic" ? [] : [parameter]));
   const gradients = backpropagate(builder, new Map([[logits, dLogits]]), trained);
   const targets = residents(builder, trained, options.admm?.constrained ?? [], "target");
+  const rhos = new Map([...targets.keys()].map((name) => [name, builder.parameter(`${name}.rho`, zeros("float32", []))]));
   const masks = residents(builder, trained, options.masks ?? [], "mask");
   const state: string[] = [];
   const supports = new Map<string, Support>();
@@ -112,8 +113,9 @@ export function makeTrainingGraph(source: Graph, options: TrainingGraphOptions):
     const gradient = gradients.get(weight);
     if (gradient === undefined) continue;
     const decays = constant.type.shape.length > 1;
-    const [target, mask] = [targets.get(weight.name), masks.get(weight.name)];
-    const own = addUpdate(builder, weight, gradient, { optimizer, scalars, target, mask, decays });
+    const [target, rho, mask] = [targets.get(weight.name), rhos.get(weight.name), masks.get(weight.name)];
+    const penalty = target && rho && { target, rho };
+    const own = addUpdate(builder, weight, gradient, { optimizer, scalars, penalty, mask, decays });
     state.push(...own);
     const indices = sparse.get(constant)?.elements;
     if (indices === undefined) continue;
@@ -129,7 +131,6 @@ export function makeTrainingGraph(source: Graph, options: TrainingGraphOptions):
     classes,
     inputs: {
       ...inputs,
-      ...(scalars.rho === undefined ? {} : { rho: scalars.rho.name }),
       ...(scalars.momentScale === undefined ? {} : { momentScale: scalars.momentScale.name }),
       ...(teacher === undefined ? {} : { teacher: teacher.name }),
     },
@@ -138,6 +139,7 @@ export function makeTrainingGraph(source: Graph, options: TrainingGraphOptions):
     weights: [...parameters.values()].map((p) => p.name),
     state,
     targets: [...targets.values()].map((p) => p.name),
+    rhos: [...rhos.values()].map((p) => p.name),
     masks: [...masks.values()].map((p) => p.name),
     supports,
   };

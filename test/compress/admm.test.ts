@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { createAdmm } from "../../src/compress/admm.ts";
+import { automaticPenalty, fixedPenalty } from "../../src/compress/penalty.ts";
 import { selectLargest } from "../../src/compress/projections/select.ts";
 import { applyMask, magnitudes } from "../../src/compress/projections/unstructured.ts";
+import { learningRateAt } from "../../src/train/schedule.ts";
 import type { Stepper } from "../../src/train/stepper.ts";
 import { createRandom } from "../../src/zoo/random.ts";
 
@@ -42,22 +44,23 @@ async function runAdmm(seed: number, options: { readonly rhos: readonly number[]
   const problem = quadratic(seed);
   const w = problem.a.slice();
   let target: Float32Array = w.slice();
+  let rho = 0;
   const stepper: Stepper = {
     run: async () => ({}),
     readParameter: async () => w.slice(),
-    writeParameter: async (_, data) => {
-      target = data;
+    writeParameter: async (name, data) => {
+      if (name === "w.rho") rho = data[0] as number;
+      else target = data;
     },
     dispose: async () => {},
   };
   const shared = { stepper, names: ["w"], project: (values: ReadonlyMap<string, Float32Array>) => new Map([["w", keepLargest(values.get("w") as Float32Array, keep)]]) };
-  const parameters = { rhos: options.rhos, updatesPerRho: 20, steps: options.steps };
+  const parameters = { penalty: fixedPenalty(["w"], options.rhos), updatesPerStage: 20, steps: options.steps };
   let admm = createAdmm({ ...shared, ...parameters });
   const rhos = new Set<number>();
   for (let step = 0; step < options.steps; step++) {
     if (step === options.interruptAt) admm = createAdmm({ ...shared, ...parameters, saved: admm.save() });
     await admm.before?.(step);
-    const rho = admm.rho?.(step) as number;
     rhos.add(rho);
     const g = problem.gradient(w);
     for (let i = 0; i < size; i++) w[i] = (w[i] as number) - 0.05 * ((g[i] as number) + rho * ((w[i] as number) - (target[i] as number)));
@@ -72,7 +75,7 @@ describe("ADMM on a quadratic", () => {
     let worse = 0;
     for (let seed = 1; seed <= 12; seed++) {
       const { problem, w, residual, rhos } = await runAdmm(seed, { rhos: [0.03, 0.1, 0.3, 1, 3], steps: 4000 });
-      expect(rhos).toEqual([0.03, 0.1, 0.3, 1, 3]);
+      expect(rhos).toEqual([0.03, 0.1, 0.3, 1, 3].map(Math.fround));
       expect(residual).toBeLessThan(0.05);
       const admm = retrained(problem, keepLargest(w, keep));
       const magnitude = retrained(problem, keepLargest(problem.a, keep));
@@ -86,5 +89,48 @@ describe("ADMM on a quadratic", () => {
     const straight = await runAdmm(3, { rhos: [0.1, 1], steps: 400 });
     const resumed = await runAdmm(3, { rhos: [0.1, 1], steps: 400, interruptAt: 133 });
     expect(resumed.w).toEqual(straight.w);
+  });
+});
+
+describe("an automatic penalty", () => {
+  const pulled = { names: ["w"], steps: 400, saved: undefined } as const;
+  const still = (parameters: Readonly<Record<string, Float32Array>> = {}): Stepper => ({
+    run: async () => ({}),
+    readParameter: async (name) => parameters[name] as Float32Array,
+    writeParameter: async () => {},
+    dispose: async () => {},
+  });
+
+  test("SGD: alone it brings the weight nearer to its target by e^-1 in the first stage, by e^-3 in the second", async () => {
+    const schedule = { kind: "cosine", peak: 0.01, floor: 0.1 } as const;
+    const penalty = automaticPenalty({ ...pulled, stepper: still(), optimizer: { kind: "sgd", momentum: 0.8 }, schedule });
+    expect(penalty.stages).toBe(4);
+    let [w, velocity] = [1, 0];
+    const distances: number[] = [];
+    for (let step = 0; step < 400; step++) {
+      const rho = (await penalty.rhos(Math.floor(step / 100), step)).get("w") as number;
+      velocity = 0.8 * velocity + rho * w;
+      w -= learningRateAt(schedule, step, 400) * velocity;
+      if (step % 100 === 99) distances.push(w);
+    }
+    expect(distances[0]).toBeGreaterThan(Math.exp(-1.1));
+    expect(distances[0]).toBeLessThan(Math.exp(-0.9));
+    expect((distances[1] as number) / (distances[0] as number)).toBeGreaterThan(Math.exp(-3.5));
+    expect((distances[1] as number) / (distances[0] as number)).toBeLessThan(Math.exp(-2.5));
+    expect(Math.abs(distances[3] as number)).toBeLessThan(1e-8);
+  });
+
+  test("Adam: nothing before the first update, then in proportion to the layer's gradients, and the same after a resume", async () => {
+    const optimizer = { kind: "adam", beta2: 0.99 } as const;
+    const schedule = { kind: "constant", peak: 0.01 } as const;
+    // √(mean of squared gradients) 0.3 among the weights that have any, after 50 steps.
+    const stepper = still({ "w.adam_v": Float32Array.of(0, 0.18, 0, 0).map((v) => (v / 2) * (1 - 0.99 ** 50)) });
+    const penalty = automaticPenalty({ ...pulled, stepper, optimizer, schedule });
+    expect(await penalty.rhos(0, 0)).toEqual(new Map([["w", 0]]));
+    expect((await penalty.rhos(0, 50)).get("w")).toBeCloseTo(0.3 / (0.01 * 100), 5);
+    const last = (await penalty.rhos(3, 300)).get("w") as number;
+    expect(last).toBeCloseTo((30 * 0.3) / (0.01 * 100), 4);
+    const resumed = automaticPenalty({ ...pulled, stepper: still(), optimizer, schedule, saved: penalty.save() });
+    expect((await resumed.rhos(3, 320)).get("w")).toBe(last);
   });
 });

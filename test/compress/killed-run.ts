@@ -15,7 +15,7 @@ import { bars, tinyNet } from "../train/toy.ts";
 
 const [checkpoint = "", result = "", phase, step, at] = process.argv.slice(2);
 const short = { epochs: 1, schedule: { kind: "constant", peak: 0.003 } } as const;
-const admm = { ...short, rhos: [0.1, 0.3], updatesPerRho: 2 };
+const admm = { ...short, updatesPerRho: 1 };
 const plan: PlanOptions = {
   rate: 4,
   steps: [2],
@@ -29,9 +29,9 @@ const plan: PlanOptions = {
 const die = () => process.kill(process.pid, "SIGKILL");
 const file = checkpointFile(checkpoint);
 let isDue = false;
-const { graph } = await compress(tinyNet(), plan, augment(bars(60), { shift: 1 }), {
+const { graph } = await compress(tinyNet(), plan, augment(bars(36), { shift: 1 }), {
   makeStepper: interpreterStepper,
-  validation: bars(30, 99),
+  validation: bars(12, 99),
   saveEverySeconds: 0,
   store: {
     load: () => file.load(),

@@ -86,7 +86,8 @@ describe("training graph of a net with BatchNorm", () => {
       const fcBefore = await stepper.readParameter("fc.weight");
       await stepper.writeParameter("conv2.weight.target", before.slice().fill(5));
       await stepper.writeParameter("fc.weight.mask", new Float32Array(216));
-      const tensors = feeds({ learning_rate: scalar(0.1), rho: scalar(rho) });
+      await stepper.writeParameter("conv2.weight.rho", Float32Array.of(rho));
+      const tensors = feeds({ learning_rate: scalar(0.1) });
       await stepper.run(Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, tensor.data as Float32Array])));
       return { before, fcBefore, conv: await stepper.readParameter("conv2.weight"), fc: await stepper.readParameter("fc.weight") };
     };
