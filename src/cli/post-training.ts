@@ -17,7 +17,7 @@ export async function readPostTrainingPlan(options: Options): Promise<PostTraini
   const file = options.text("plan");
   const plan = file === undefined ? {} : (parseJson(await readText(file), file) as PostTrainingOptions);
   const target = readRate(options, plan);
-  for (const name of ["retrain-epochs", "steps"])
+  for (const name of ["retrain-epochs", "steps", "augment", "distill", "teacher", "test"])
     if (options.text(name) !== undefined) throw usage(`--${name} is for training`, `--${name}`, "Leave out either it or --post-training.");
   const { rate: _rate, sparsity: _sparsity, ...rest } = plan;
   const given = {

@@ -16,6 +16,8 @@ export interface CompressOptions {
   readonly makeStepper: MakeStepper;
   /** What accuracies are measured on. Without it, a tenth of the data set is set aside. */
   readonly validation?: Dataset | undefined;
+  /** Looked at once, when all is done. */
+  readonly test?: Dataset | undefined;
   /** The net whose answers are learned from where the plan distills. Default: the net itself, as it comes. */
   readonly teacher?: Graph | undefined;
   readonly observer?: TrainingObserver | undefined;
@@ -44,8 +46,9 @@ export async function compress(source: Graph, planOptions: PlanOptions, dataset:
   for (const { units } of rounds) if (units !== undefined) unitSelector(graph, units);
   const parts = options.validation === undefined ? split(dataset, 0.1, plan.seed) : { train: dataset, heldOut: options.validation };
   const { makeStepper, signal } = options;
-  const measure = async (net: Graph, weights: ReadonlyMap<string, Float32Array>) =>
-    accuracyOf(await predict(withWeights(net, weights), parts.heldOut, makeStepper, { batch: plan.batch, signal }), parts.heldOut);
+  const measureOn = async (data: Dataset, net: Graph, weights: ReadonlyMap<string, Float32Array>) =>
+    accuracyOf(await predict(withWeights(net, weights), data, makeStepper, { batch: plan.batch, signal }), data);
+  const measure = (net: Graph, weights: ReadonlyMap<string, Float32Array>) => measureOn(parts.heldOut, net, weights);
 
   const before = await measure(graph, weightsOf(graph));
   const teacher =
@@ -80,6 +83,8 @@ export async function compress(source: Graph, planOptions: PlanOptions, dataset:
   const weights = layers.reduce((sum, l) => sum + l.weights, 0);
   const kept = layers.reduce((sum, l) => sum + l.kept, 0);
   const after = await measure(state.graph, state.weights);
+  const { test } = options;
+  const tested = test && { before: await measureOn(test, graph, weightsOf(graph)), after: await measureOn(test, state.graph, state.weights), images: test.count };
   return {
     graph: compressed,
     report: {
@@ -89,6 +94,7 @@ export async function compress(source: Graph, planOptions: PlanOptions, dataset:
       rate: weights / Math.max(1, kept),
       accuracy: { before, pruned: state.report.pruned, ...(quantized === undefined ? {} : { quantized: quantized.accuracy }), after },
       validationImages: parts.heldOut.count,
+      ...(tested === undefined ? {} : { test: tested }),
     },
   };
 }

@@ -34,6 +34,8 @@ export interface CompressionReport {
     readonly after: number;
   };
   readonly validationImages: number;
+  /** Where there is a test set. */
+  readonly test?: { readonly before: number; readonly after: number; readonly images: number };
 }
 
 /** Counts of the graph as it is, its layers those of the original, whose units may be gone by now. */

@@ -191,7 +191,9 @@ function sparsely<Report>(graph: Omit<TrainingGraphOptions, "batch">, { weights,
 function identityOf<Report>({ graph, dataset, batch, seed, identity, phases }: RunOptions<Report>): number {
   const weights = [...weightsOf(graph)].map(([name, data]) => [name, checksum(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))]);
   const plan = phases.map(({ name, epochs, schedule }) => ({ name, epochs, schedule }));
-  return checksum(new TextEncoder().encode(JSON.stringify({ weights, count: dataset.count, shape: dataset.inputShape, batch, seed, plan, identity })));
+  return checksum(
+    new TextEncoder().encode(JSON.stringify({ weights, count: dataset.count, shape: dataset.inputShape, augmentation: dataset.augmentation, batch, seed, plan, identity })),
+  );
 }
 
 function prefixed(map: ReadonlyMap<string, Float32Array>, prefix: string): [string, Float32Array][] {

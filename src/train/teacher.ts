@@ -26,7 +26,7 @@ export interface TeacherOptions {
  */
 export async function makeTeacher(graph: Graph, dataset: Dataset, { makeStepper, temperature, batch, signal }: TeacherOptions): Promise<Teacher> {
   const logits = logitsNet(graph);
-  if (dataset.isVaried !== true) {
+  if (dataset.augmentation === undefined) {
     const predictions = await predict(logits, dataset, makeStepper, { batch, signal });
     return tableTeacher(softTargets(predictions, temperature), predictions.classes);
   }

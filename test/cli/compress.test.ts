@@ -53,7 +53,29 @@ describe("compress", () => {
     expect((await compress("--plan", at("plan.json"), "--rate", "1.5", "-o", at("planned.onnx"))).json()).toMatchObject({ kept: 6 });
   });
 
+  test("varies images, learns from another net, measures on a test set once, and joins data", async () => {
+    const outcome = await compress(
+      "--rate",
+      "1.5",
+      "--data",
+      at("data.csv"),
+      "--augment",
+      "shift=1,mirror",
+      "--teacher",
+      at("net.onnx"),
+      "--test",
+      at("data.csv"),
+      "-o",
+      at("more.onnx"),
+    );
+    expect(outcome.stderr).toBe("");
+    expect(outcome.json()).toMatchObject({ kept: 6, test: { before: 75, images: 4 } });
+  });
+
   test.each([
+    [["--rate", "2", "--augment", "turn"], "--augment"],
+    [["--rate", "2", "--distill", "2"], "--distill"],
+    [["--rate", "2", "--distill", "0.5,0"], "--distill"],
     [[], "--rate"],
     [["--rate", "2", "--sparsity", "0.5"], "--sparsity"],
     [["--rate", "0.5"], "--rate"],

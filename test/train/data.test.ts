@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { augment } from "../../src/train/data/augment.ts";
-import { imageDataset, split, subset } from "../../src/train/data/dataset.ts";
+import { imageDataset, joined, split, subset } from "../../src/train/data/dataset.ts";
 import { digitsDataset } from "../../src/train/data/digits.ts";
 import { idxDataset, parseIdx } from "../../src/train/data/idx.ts";
 import { mosaicDataset } from "../../src/train/data/mosaic.ts";
@@ -45,6 +45,17 @@ describe("data sets", () => {
     expect(perClass).toEqual([4, 4, 4]);
     expect(ids(split(dataset, 12, 3).heldOut)).toEqual(ids(heldOut));
     expect(ids(split(dataset, 12, 4).heldOut)).not.toEqual(ids(heldOut));
+  });
+
+  test("joined: one after the other, of one size only", () => {
+    const all = joined([numbered(3), numbered(2), numbered(4)]);
+    const images = new Float32Array(5 * 4);
+    const labels = new Int32Array(5);
+    all.batch([0, 3, 4, 5, 8], images, labels);
+    expect([all.count, ...labels]).toEqual([9, 0, 0, 1, 0, 0]);
+    expect([0, 4, 8, 12, 16].map((i) => images[i])).toEqual([0, 0, 4, 0, 12]);
+    expect([2, 3, 8].map((i) => all.label(i))).toEqual([2, 0, 0]);
+    expect(() => joined([numbered(3), numbered(3, 4)])).toThrow(expect.objectContaining({ code: "E_INVALID_DATASET" }));
   });
 
   test("augmentation moves and mirrors, and only where it is given random numbers", () => {

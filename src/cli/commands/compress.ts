@@ -1,8 +1,9 @@
 import { rm } from "node:fs/promises";
-import type { CompressOptions, PlanOptions, PostTrainingOptions } from "../../compress/index.ts";
+import type { CompressionReport, CompressOptions, PlanOptions, PostTrainingOptions } from "../../compress/index.ts";
 import { levelKinds } from "../../compress/projections/levels.ts";
 import { structureForms } from "../../compress/projections/structure.ts";
 import { CadnnError } from "../../errors.ts";
+import { parsePreprocessing } from "../../image/index.ts";
 import type { Graph } from "../../ir/graph.ts";
 import { readText, writeFileAtomic } from "../../node/files.ts";
 import type { Dataset } from "../../train/data/dataset.ts";
@@ -11,7 +12,7 @@ import { withBudget } from "../budget.ts";
 import { checkpointFile } from "../checkpoint-file.ts";
 import { type Command, type CommandContext, sharedArgs } from "../command.ts";
 import { type Compressed, layerTable, weightsLine } from "../compress-report.ts";
-import { openImages, readDataset } from "../datasets.ts";
+import { openImages, parseAugmentation, readDataset } from "../datasets.ts";
 import { formatBytes, round } from "../format.ts";
 import { readGraph } from "../model.ts";
 import { type Options, parseInputShapes, parseJson, usage } from "../options.ts";
@@ -25,8 +26,16 @@ export const command: Command = {
   args: {
     model: { type: "positional", description: "Trained ONNX net" },
     output: { type: "string", alias: "o", description: "File to write, .onnx or .cadnn; may be repeated", valueHint: "FILE" },
-    data: { type: "string", description: "Training images: csv, idx pair or mosaic, as for eval; with --post-training also a folder of images", valueHint: "DATA" },
+    data: {
+      type: "string",
+      description: "Training images: csv, idx pair or mosaic, as for eval; may be repeated; with --post-training also a folder of images",
+      valueHint: "DATA",
+    },
     validation: { type: "string", description: "Labelled images that accuracy is measured on; default: a tenth of the training images, set aside", valueHint: "DATA" },
+    test: { type: "string", description: "Labelled images that both nets are measured on once, when all is done", valueHint: "DATA" },
+    augment: { type: "string", description: "How training images are varied: shift=N (pixels at most, both ways), mirror, or shift=N,mirror", valueHint: "LIST" },
+    distill: { type: "string", description: "Learn from the dense net's answers too: their weight, 0 to 1, and a temperature (default 4)", valueHint: "WEIGHT[,T]" },
+    teacher: { type: "string", description: "ONNX net to learn from in place of the dense net; with --distill 0.9 unless that is given", valueHint: "MODEL" },
     "post-training": { type: "boolean", description: "Fit the net layer by layer to what it computes on the images, without labels and training" },
     images: { type: "string", description: "Folder of a csv's files", valueHint: "DIR" },
     preprocess: sharedArgs.preprocess,
@@ -70,7 +79,7 @@ export const command: Command = {
     "input-shape": sharedArgs["input-shape"],
   },
   examples: [
-    "cadnn compress resnet20.onnx --data train.png --validation test.png --preprocess torch --rate 4 -o small.onnx",
+    "cadnn compress resnet20.onnx --data train.png --test test.png --preprocess torch --augment shift=4,mirror --distill 0.9 --rate 4 -o small.onnx",
     "cadnn compress mobilenet.onnx --post-training --data photos --preprocess tf --bits 4 -o small.onnx -o small.cadnn",
     "cadnn compress net.onnx --post-training --data photos --budget latency --latency 0.6 --target wasm-arm64-relaxed --core a76 -o fast.onnx",
     "cadnn compress lenet5.onnx --data images.idx,labels.idx --preprocess mean=0.1307,std=0.3081 --sparsity 0.98 -o small.onnx",
@@ -86,22 +95,25 @@ export const command: Command = {
     const makeStepper = options.flag("reference")
       ? await import("../../train/interpreter-stepper.ts").then((m) => m.interpreterStepper)
       : await import("../stepper.ts").then((m) => m.kernelStepper(options.number("threads", { integer: true, min: 1, max: 64 })));
-    const validationData = options.text("validation");
-    const validation = validationData === undefined ? undefined : await readDataset(graph, await openImages(validationData, options.text("images")), options, context, undefined);
+    const labelled = async (name: string) => {
+      const path = options.text(name);
+      return path === undefined ? undefined : readDataset(graph, await openImages(path, options.text("images")), options, context, undefined);
+    };
+    const [validation, test] = [await labelled("validation"), await labelled("test")];
+    const teacherPath = options.text("teacher");
+    const teacher = teacherPath === undefined ? undefined : await readGraph(teacherPath, { inputShapes: parseInputShapes(options.all("input-shape")) });
     const store = checkpointFile(options.text("checkpoint") ?? `${outputs[0]}.checkpoint`);
     if (await store.exists()) context.progress.note(`Going on from ${store.path}.`);
     context.interruptible();
     const shared = { makeStepper, validation, store, signal: context.signal };
     const budgetFile = `${store.path}.budget.json`;
     const compressed = async () => {
-      const images = await (isPostTraining
-        ? calibrationImages(graph, data, options, context)
-        : openImages(data, options.text("images")).then((all) => readDataset(graph, all, options, context)));
+      const images = await (isPostTraining ? calibrationImages(graph, data, options, context) : trainingImages(graph, options, context));
       const measuring = { makeStepper, method: isPostTraining ? "admm" : "magnitude", file: budgetFile } as const;
       const budgeted = await withBudget(graph, plan, images, measuring, options, context);
       const result = await (isPostTraining
         ? fitToImages(graph, budgeted.plan as PostTrainingOptions, images, shared, context)
-        : train(graph, budgeted.plan as PlanOptions, images as Dataset, shared, context));
+        : train(graph, budgeted.plan as PlanOptions, images as Dataset, { ...shared, teacher, test }, context));
       return {
         ...result,
         table: [...budgeted.table, result.table].join("\n\n"),
@@ -127,6 +139,27 @@ export const command: Command = {
   },
 };
 
+/** The training images, varied where the options say so. */
+async function trainingImages(graph: Graph, options: Options, context: CommandContext): Promise<Dataset> {
+  const parts: Dataset[] = [];
+  for (const path of options.all("data")) parts.push(await readDataset(graph, await openImages(path, options.text("images")), options, context));
+  const images = joined(parts);
+  const augmentation = options.text("augment");
+  return augmentation === undefined
+    ? images
+    : augment(images, parseAugmentation(augmentation, parsePreprocessing(options.text("preprocess") ?? "none"), images.inputShape[0] === 1 ? 1 : 3));
+}
+
+/** `--distill WEIGHT[,T]`, which `--teacher` implies. */
+function readDistill(options: Options, plan: PlanOptions): Pick<PlanOptions, "distill"> {
+  const text = options.text("distill") ?? (options.text("teacher") === undefined || plan.distill !== undefined ? undefined : "0.9");
+  if (text === undefined) return {};
+  const [weight = Number.NaN, temperature = 4, ...more] = text.split(",").map(Number);
+  if (!(weight > 0 && weight <= 1 && temperature > 0 && Number.isFinite(temperature)) || more.length > 0)
+    throw usage(`--distill is "${text}"`, "--distill", "Give a weight above 0 and at most 1 and, after a comma, a temperature above 0: 0.9,4.");
+  return { distill: { weight, temperature } };
+}
+
 async function train(graph: Graph, plan: PlanOptions, dataset: Dataset, shared: Omit<CompressOptions, "observer">, { progress }: CommandContext): Promise<Compressed> {
   const { compress } = await import("../../compress/index.ts");
   const { graph: compressed, report } = await compress(graph, plan, dataset, {
@@ -143,10 +176,16 @@ async function train(graph: Graph, plan: PlanOptions, dataset: Dataset, shared: 
       weightsLine(report),
       ["accuracy", `${accuracy.before.toFixed(2)} % before, ${pruned}${quantized}${accuracy.after.toFixed(2)} % after`],
       ["measured on", `${report.validationImages} images`],
+      ...(report.test === undefined ? [] : [testLine(report.test)]),
     ],
     json: { ...report },
   };
 }
+
+const testLine = ({ before, after, images }: NonNullable<CompressionReport["test"]>): [string, string] => [
+  "test set",
+  `${before.toFixed(2)} % before, ${after.toFixed(2)} % after, ${images} images`,
+];
 
 /** An ONNX or a compiled file, as its name says. */
 async function writeNet(graph: Graph, paths: readonly string[], tuning: TuningLog | undefined): Promise<{ file: string; bytes: number }[]> {
@@ -187,6 +226,7 @@ async function readPlan(options: Options): Promise<PlanOptions> {
   return {
     ...rest,
     ...target,
+    ...readDistill(options, plan),
     ...(structure === undefined ? {} : { structure }),
     ...(quantize.bits === undefined ? {} : { quantize: { ...quantize, bits: quantize.bits } }),
     ...(scope === undefined ? {} : { scope }),

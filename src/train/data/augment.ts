@@ -10,13 +10,14 @@ export interface Augmentation {
 }
 
 /** The same images, varied at random whenever a batch is read with a source of random numbers. */
-export function augment(dataset: Dataset, { shift = 0, flip = false, fill = [0] }: Augmentation): Dataset {
+export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
+  const { shift = 0, flip = false, fill = [0] } = augmentation;
   const [channels = 1, height = 1, width = 1] = dataset.inputShape;
   const plane = height * width;
   const before = new Float32Array(plane);
   return {
     ...dataset,
-    isVaried: true,
+    augmentation,
     batch(indices, images, labels, random) {
       dataset.batch(indices, images, labels, random);
       if (random === undefined) return;

@@ -1,5 +1,6 @@
 import { CadnnError } from "../../errors.ts";
 import { createRandom, type Random } from "../../zoo/random.ts";
+import type { Augmentation } from "./augment.ts";
 
 /** Labelled images of one size, read in batches. */
 export interface Dataset {
@@ -7,8 +8,8 @@ export interface Dataset {
   /** [channels, height, width] */
   readonly inputShape: readonly number[];
   readonly classes: number;
-  /** Whether `batch` varies images if it is given `random`. */
-  readonly isVaried?: boolean;
+  /** How `batch` varies images if it is given `random`. */
+  readonly augmentation?: Augmentation;
   /** Class of image i. */
   label(index: number): number;
   /**
@@ -77,6 +78,30 @@ export function imageDataset(source: ImageSource): Dataset {
 
 function channelOf(values: readonly number[] | undefined, channel: number, otherwise: number): number {
   return values === undefined ? otherwise : (values[channel] ?? values[0] ?? otherwise);
+}
+
+/** All images of several data sets of one kind, one after the other. @throws `E_INVALID_DATASET` if they are of different sizes or classes. */
+export function joined(parts: readonly Dataset[]): Dataset {
+  const [first, ...others] = parts;
+  if (first === undefined || others.some((d) => d.classes !== first.classes || d.inputShape.join() !== first.inputShape.join()))
+    throw new CadnnError("E_INVALID_DATASET", "the data sets do not belong together", { at: "data", hint: "Give images of one size and with the same classes." });
+  if (others.length === 0) return first;
+  const size = first.inputShape.reduce((a, b) => a * b, 1);
+  const starts = parts.map((_, i) => parts.slice(0, i).reduce((sum, d) => sum + d.count, 0));
+  const partOf = (index: number) => starts.findLastIndex((start) => index >= start);
+  return {
+    count: parts.reduce((sum, d) => sum + d.count, 0),
+    inputShape: first.inputShape,
+    classes: first.classes,
+    label: (i) => (parts[partOf(i)] as Dataset).label(i - (starts[partOf(i)] as number)),
+    batch(indices, images, labels, random) {
+      for (let n = 0; n < indices.length; n++) {
+        const index = indices[n] as number;
+        const part = partOf(index);
+        (parts[part] as Dataset).batch([index - (starts[part] as number)], images.subarray(n * size, (n + 1) * size), labels.subarray(n, n + 1), random);
+      }
+    },
+  };
 }
 
 /** The images of these indices, in this order. */
