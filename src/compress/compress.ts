@@ -54,12 +54,7 @@ export async function compress(source: Graph, planOptions: PlanOptions, dataset:
   const teacher =
     plan.distill === undefined
       ? undefined
-      : await makeTeacher(options.teacher ?? graph, plan.distill.once === true ? { ...parts.train, isVaried: false } : parts.train, {
-          makeStepper,
-          temperature: plan.distill.temperature,
-          batch: plan.batch,
-          signal,
-        });
+      : await makeTeacher(options.teacher ?? graph, parts.train, { makeStepper, temperature: plan.distill.temperature, once: plan.distill.once, batch: plan.batch, signal });
   const state = await runPhases<Findings>({
     graph,
     dataset: parts.train,

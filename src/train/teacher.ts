@@ -15,6 +15,8 @@ export interface Teacher {
 export interface TeacherOptions {
   readonly makeStepper: MakeStepper;
   readonly temperature: number;
+  /** Answer once for each image, as it is before it is varied: cheaper, and less to learn from. */
+  readonly once?: boolean | undefined;
   /** Images a step. */
   readonly batch: number;
   readonly signal?: AbortSignal | undefined;
@@ -24,9 +26,9 @@ export interface TeacherOptions {
  * A net that teaches (Hinton et al., arXiv 1503.02531). Where images are always the same it answers once for each; where they are varied it answers
  * for each batch as it is (Beyer et al., arXiv 2106.05237), which costs a forward pass a step.
  */
-export async function makeTeacher(graph: Graph, dataset: Dataset, { makeStepper, temperature, batch, signal }: TeacherOptions): Promise<Teacher> {
+export async function makeTeacher(graph: Graph, dataset: Dataset, { makeStepper, temperature, once = false, batch, signal }: TeacherOptions): Promise<Teacher> {
   const logits = logitsNet(graph);
-  if (dataset.augmentation === undefined) {
+  if (dataset.augmentation === undefined || once) {
     const predictions = await predict(logits, dataset, makeStepper, { batch, signal });
     return tableTeacher(softTargets(predictions, temperature), predictions.classes);
   }
