@@ -1,20 +1,17 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { formatCount } from "../../src/cli/format.ts";
-import { formatTable } from "../../src/cli/table.ts";
+import { formatBytes, formatCount, round } from "../../src/cli/format.ts";
+import { formatPairs, formatTable } from "../../src/cli/table.ts";
 import { compile } from "../../src/compile/index.ts";
-import { type CompressionPlan, compress, lenet5Plan, makePlan, weightLayers } from "../../src/compress/index.ts";
-import { roundsOf } from "../../src/compress/plan.ts";
-import { CadnnError } from "../../src/errors.ts";
+import { type CompressionPlan, compress, lenet5Plan, makePlan, type PlanOptions, roundsOf, type StorageReport, storageOf, weightLayers } from "../../src/compress/index.ts";
 import { exportOnnx } from "../../src/frontend/onnx/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
-import { readFile, writeFileAtomic } from "../../src/node/files.ts";
-import { accuracyOf, predict } from "../../src/train/evaluate.ts";
-import { augment, type Dataset, digitBlack, digitNormalization, idxDataset, split, type TrainingProgress, train } from "../../src/train/index.ts";
+import { writeFileAtomic } from "../../src/node/files.ts";
+import { accuracyOf, augment, digitBlack, predict, type TrainingProgress, train } from "../../src/train/index.ts";
 import { zooGraph } from "../../src/zoo/index.ts";
-import type { Recipe, RecipeResult } from "./recipe.ts";
+import { readDigits } from "./mnist.ts";
+import type { Recipe, RecipeContext } from "./recipe.ts";
 
-/** What papers report: rates with almost no loss, of 99.2 %; storage counts values alone. */
+/** What papers report, with almost no loss of accuracy; storage counts values alone. */
 const published: Readonly<Record<string, string>> = {
   pruned71: "71.2× (arXiv 1804.03294)",
   pruned167: "167× (arXiv 1907.02124)",
@@ -23,70 +20,43 @@ const published: Readonly<Record<string, string>> = {
   quantized: "3,438× weights only (arXiv 1907.02124)",
 };
 const reported = [71, 167, 246, 348];
-const batch = lenet5Plan.batch as number;
-
-interface Digits {
-  readonly train: Dataset;
-  /** Of the training images. */
-  readonly validation: Dataset;
-  readonly test: Dataset;
-}
-
-async function readDigits(folder: string, seed: number): Promise<Digits> {
-  const read = async (part: string) => {
-    const names = [`${part}-images-idx3-ubyte`, `${part}-labels-idx1-ubyte`].map((name) => {
-      const path = [name, `${name}.gz`].map((file) => join(folder, file)).find((file) => existsSync(file));
-      if (path === undefined)
-        throw new CadnnError("E_FILE_NOT_FOUND", `${name} and ${name}.gz are missing`, { at: folder, hint: "MNIST's four idx files are needed, gzipped or not: --data DIR." });
-      return path;
-    }) as [string, string];
-    const [images, labels] = await Promise.all(names.map((name) => readFile(name)));
-    return idxDataset(images as Uint8Array, labels as Uint8Array, { ...digitNormalization, classes: 10, names: { images: names[0], labels: names[1] } });
-  };
-  const { train: some, heldOut } = split(await read("train"), 2000, seed);
-  return { train: some, validation: heldOut, test: await read("t10k") };
-}
-
-/** The share of the whole recipe's time that each phase takes, in epochs of small nets. */
 const denseEpochs = 8;
-const epochsOf = (plan: CompressionPlan): number =>
-  roundsOf(plan).reduce((sum, { admm, retrain }) => sum + admm.epochs + retrain.epochs, 0) +
-  (plan.quantize === undefined ? 0 : plan.quantize.admm.epochs + plan.quantize.freeze.length * plan.quantize.retrain.epochs);
+
+export interface LeNet5Options {
+  readonly plan: PlanOptions;
+  readonly denseEpochs: number;
+  /** Rates to measure on the test images. */
+  readonly reported: readonly number[];
+  /** Training images set aside. */
+  readonly heldOut: number;
+}
 
 interface Measured {
   readonly accuracy: number;
   readonly weights: number;
 }
+interface Quantized extends Measured, Pick<StorageReport, "weightsOnlyRatio" | "honestRatio" | "storedRatio"> {
+  readonly fileBytes: number;
+}
+type Results = Readonly<Record<string, Measured | Quantized | undefined>>;
 
-export const lenet5: Recipe = {
+/** The recipe with another plan, for tests. */
+export const lenet5With = (options: LeNet5Options): Recipe => ({
   description: "LeNet-5 on MNIST: pruned to 348× by ADMM, then quantized to 4, 3, 3, 3 bits",
   data: "../shared/data/mnist",
   async run(context) {
-    const { seed, makeStepper, signal, workplace, progress } = context;
-    const digits = await readDigits(context.data, seed);
-    const total = denseEpochs + epochsOf(makePlan(lenet5Plan));
-    let done = 0;
-    let last = "";
-    const observer = (name: string) => (p: TrainingProgress) => {
-      const epochs = p.steps / Math.floor(digits.train.count / batch);
-      if (last !== name + p.phase) {
-        last = name + p.phase;
-        done += 0;
-      }
-      progress.update(
-        Math.round(1000 * Math.min(1, (done + (epochs * p.step) / p.steps) / total)),
-        1000,
-        `${name} ${p.phase}, epoch ${p.epoch}/${p.epochs}, ${p.accuracy.toFixed(2)} %`,
-      );
-      if (p.step === p.steps) done += epochs;
-    };
+    const { seed, makeStepper, signal, workplace, baselines } = context;
+    const digits = await readDigits(context.data, options.heldOut, seed);
+    const plan = { ...options.plan, seed };
+    const batch = makePlan(plan).batch;
+    const observer = progressOf(context, makePlan(plan), options.denseEpochs);
+    /** The test images are looked at once for each figure that is reported. */
     const measure = async (graph: Graph): Promise<Measured> => ({
-      accuracy: accuracyOf(await predict(graph, digits.test, makeStepper, { batch: 100, signal }), digits.test),
+      accuracy: round(accuracyOf(await predict(graph, digits.test, makeStepper, { batch: 100, signal }), digits.test), 2),
       weights: weightLayers(graph).reduce((sum, { value }) => sum + (value.data as Float32Array).reduce((n, v) => n + Number(v !== 0), 0), 0),
     });
-
-    const dense = await train(zooGraph("lenet5", { seed }), digits.train, {
-      epochs: denseEpochs,
+    const denseNet = await train(zooGraph("lenet5", { seed }), digits.train, {
+      epochs: options.denseEpochs,
       schedule: { kind: "cosine", peak: 2e-3, warmup: 200 },
       batch,
       seed,
@@ -95,38 +65,101 @@ export const lenet5: Recipe = {
       store: workplace.store("dense"),
       observer: observer("dense"),
     });
-    const denseResult = await workplace.once("dense", () => measure(dense));
+    const dense = await workplace.once("dense", () => measure(denseNet));
     const varied = augment(digits.train, { shift: 1, fill: digitBlack });
-    const { graph } = await compress(dense, { ...lenet5Plan, seed }, varied, {
-      makeStepper,
-      validation: digits.validation,
-      signal,
-      store: workplace.store("admm"),
-      observer: observer("admm"),
-      onStep: async (step) => {
-        await writeFileAtomic(join(workplace.folder, `pruned${step.rate}.onnx`), exportOnnx(step.graph));
-        if (reported.includes(step.rate)) await workplace.once(`pruned${step.rate}`, () => measure(step.graph));
-      },
-    });
-    const quantized = await workplace.once("quantized", () => measure(graph));
-    const file = join(workplace.folder, "lenet5.cadnn");
-    const artifact = await compile(graph);
-    await writeFileAtomic(file, artifact);
-    const results: Record<string, Measured | undefined> = { dense: denseResult };
-    for (const rate of reported) results[`pruned${rate}`] = workplace.found(`pruned${rate}`);
-    results.quantized = quantized;
-    return report(results);
+    /** Prunes and quantizes the dense net in one of two ways. */
+    const compressBy = async (method: CompressionPlan["method"]): Promise<Results> => {
+      const { graph } = await compress(denseNet, { ...plan, method }, varied, {
+        makeStepper,
+        validation: digits.validation,
+        signal,
+        store: workplace.store(method),
+        observer: observer(method),
+        onStep: async ({ rate, graph: net }) => {
+          if (options.reported.includes(rate)) await workplace.once(`${method} ${rate}`, () => measure(net));
+          await writeFileAtomic(join(workplace.folder, `${method}-${rate}.onnx`), exportOnnx(net, { dynamicBatch: true }));
+        },
+      });
+      const results: Record<string, Measured | undefined> = {};
+      for (const rate of options.reported) results[`pruned${rate}`] = workplace.found<Measured>(`${method} ${rate}`);
+      results.quantized = await workplace.once(`${method} quantized`, async (): Promise<Quantized> => {
+        const artifact = await compile(graph);
+        await writeFileAtomic(join(workplace.folder, `${method}.cadnn`), artifact);
+        const { bits } = makePlan(plan).quantize as NonNullable<CompressionPlan["quantize"]>;
+        const { weightsOnlyRatio, honestRatio, storedRatio } = storageOf(graph, denseNet, (_, i) => bits[i] ?? bits.at(-1));
+        return {
+          ...(await measure(graph)),
+          weightsOnlyRatio: round(weightsOnlyRatio, 1),
+          honestRatio: round(honestRatio, 1),
+          storedRatio: round(storedRatio, 1),
+          fileBytes: artifact.byteLength,
+        };
+      });
+      return results;
+    };
+    const ours = await compressBy("admm");
+    const magnitude = baselines ? await compressBy("magnitude") : undefined;
+    return { text: textOf(dense, ours, magnitude), json: { dense: { accuracy: dense.accuracy }, ...ours, ...(magnitude === undefined ? {} : { magnitude }) } };
   },
-};
+});
 
-function report(results: Readonly<Record<string, Measured | undefined>>): RecipeResult {
-  const rows = Object.entries(results).map(([name, r]) => [
-    name,
-    r && `${r.accuracy.toFixed(2)} %`,
-    r && formatCount(r.weights),
-    r && `${(430_500 / r.weights).toFixed(1)}×`,
-    published[name],
-  ]);
+export const lenet5 = lenet5With({ plan: lenet5Plan, denseEpochs, reported, heldOut: 2000 });
+
+/** How far the recipe is, by the time that its epochs take: those of small and sparse nets are short. */
+function progressOf({ progress, baselines }: RecipeContext, plan: CompressionPlan, epochs: number) {
+  const rounds = roundsOf(plan).flatMap(({ name, rate, admm, retrain }, i) => {
+    const dear = rate === undefined ? 4 * 0.5 ** i : Math.min(1, 0.2 + 50 / rate);
+    return [
+      { phase: `admm ${name}`, cost: admm.epochs * dear },
+      { phase: `retrain ${name}`, cost: retrain.epochs * dear },
+    ];
+  });
+  const freezing = plan.quantize?.freeze.map((share) => ({ phase: `frozen ${Math.round(100 * share)} %`, cost: 0.25 * (plan.quantize?.retrain.epochs ?? 0) })) ?? [];
+  const compression = [...rounds, { phase: "quantize", cost: 0.25 * (plan.quantize?.admm.epochs ?? 0) }, ...freezing];
+  const all = [
+    { phase: "dense train", cost: 4 * epochs },
+    ...compression.map(({ phase, cost }) => ({ phase: `admm ${phase}`, cost })),
+    ...(baselines ? compression.map(({ phase, cost }) => ({ phase: `magnitude ${phase.replace(/^admm/, "train")}`, cost })) : []),
+  ];
+  const total = all.reduce((sum, { cost }) => sum + cost, 0);
+  let first: number | undefined;
+  return (name: string) => (p: TrainingProgress) => {
+    const index = all.findIndex(({ phase }) => phase === `${name} ${p.phase}`);
+    const done = all.slice(0, index).reduce((sum, { cost }) => sum + cost, 0) + ((all[index]?.cost ?? 0) * p.step) / p.steps;
+    first ??= done;
+    progress.update(
+      Math.round(1000 * (done - first)),
+      Math.round(1000 * (total - first)),
+      `${name} ${p.phase}, epoch ${p.epoch}/${p.epochs}, loss ${p.loss.toFixed(4)}, ${p.accuracy.toFixed(2)} %`,
+    );
+  };
+}
+
+function textOf(dense: Measured, ours: Results, magnitude: Results | undefined): string {
   const right = (title: string) => ({ title, align: "right" as const });
-  return { text: formatTable([{ title: "LeNet-5" }, right("test accuracy"), right("weights"), right("rate"), { title: "published" }], rows), json: results };
+  const rows = Object.entries({ dense, ...ours }).map(([name, result]) => {
+    if (result === undefined) return [name];
+    const other = magnitude?.[name]?.accuracy;
+    return [
+      name,
+      `${result.accuracy.toFixed(2)} %`,
+      other && `${other.toFixed(2)} %`,
+      formatCount(result.weights),
+      `${(dense.weights / result.weights).toFixed(1)}×`,
+      published[name],
+    ];
+  });
+  const columns = [{ title: "LeNet-5" }, right("test accuracy"), right("by magnitude"), right("weights"), right("rate"), { title: "published" }];
+  const shown = columns.map((_, i) => i).filter((i) => i !== 2 || magnitude !== undefined);
+  const { weightsOnlyRatio, honestRatio, storedRatio, fileBytes } = ours.quantized as Quantized;
+  return `${formatTable(
+    shown.map((i) => columns[i] as (typeof columns)[number]),
+    rows.map((row) => shown.map((i) => row[i])),
+  )}
+
+${formatPairs([
+  ["weights only", `${weightsOnlyRatio.toFixed(0)}×`],
+  ["with positions", `${honestRatio.toFixed(0)}× at the entropy bound, ${storedRatio.toFixed(0)}× as stored; both with biases and scales`],
+  ["file", `${formatBytes(fileBytes)}, kernels for two processors included`],
+])}`;
 }

@@ -11,6 +11,7 @@ import { bitsAt, makeBudget, makePlan, type PlanOptions, roundsOf } from "./plan
 import { unitSelector } from "./removal/units.ts";
 import { type CompressionReport, layerReports } from "./report.ts";
 import { type CompressedStep, type Findings, phasesOf, prunedNames } from "./rounds.ts";
+import { storageOf } from "./storage.ts";
 
 export interface CompressOptions {
   readonly makeStepper: MakeStepper;
@@ -90,6 +91,7 @@ export async function compress(source: Graph, planOptions: PlanOptions, dataset:
       accuracy: { before, pruned: state.report.pruned, ...(quantized === undefined ? {} : { quantized: quantized.accuracy }), after },
       validationImages: parts.heldOut.count,
       ...(tested === undefined ? {} : { test: tested }),
+      storage: storageOf(compressed, graph, (_, i) => plan.quantize && bitsAt(plan.quantize.bits, i)),
     },
   };
 }

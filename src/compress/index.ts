@@ -5,7 +5,7 @@ export { breakEven, type LatencyCurves, latencyCurves } from "./budget/latency.t
 export { type CompressOptions, compress } from "./compress.ts";
 export { type DemoNet, type DemoOptions, type DemoProgress, type DemoResult, runDemo } from "./demo.ts";
 export { type Layer, weightLayers } from "./layers.ts";
-export { type CompressionPlan, type LayerPlan, makePlan, type PhasePlan, type PlanOptions, type StepPlan } from "./plan.ts";
+export { type CompressionPlan, type LayerPlan, makePlan, type PhasePlan, type PlanOptions, type Round, roundsOf, type StepPlan } from "./plan.ts";
 export { lenet5Plan } from "./plans/lenet5.ts";
 export type { CalibrationImages } from "./post-training/activations.ts";
 export { makePostTrainingPlan, type PostTrainingOptions, type PostTrainingPlan } from "./post-training/plan.ts";
@@ -13,3 +13,4 @@ export { compressPostTraining, type PostTrainingContext, type PostTrainingLayerR
 export { liveWeights, type Removal, removeDeadUnits } from "./removal/remove.ts";
 export type { CompressionReport, LayerReport } from "./report.ts";
 export type { CompressedStep } from "./rounds.ts";
+export { type StorageReport, storageOf } from "./storage.ts";

@@ -269,23 +269,32 @@ export function makeBudget(graph: Graph, plan: BudgetPlan, rate = plan.rate, ori
   };
 }
 
-/** `wanted` in proportion to the shares, none above its limit and each at least 1: what limits hold back goes to the others. */
+/** `wanted` in proportion to the shares, none above its limit and each at least 1: what limits hold back goes to the others, first to those with a share. */
 export function sharedCounts(wanted: number, shares: readonly number[], limits: readonly number[]): number[] {
-  const counts = limits.map((limit) => Math.min(1, limit));
-  const room = (i: number) => (limits[i] as number) - (counts[i] as number);
-  for (let left = wanted - counts.reduce((a, b) => a + b, 0); left > 0; left = wanted - counts.reduce((a, b) => a + b, 0)) {
-    const open = [...shares.keys()].filter((i) => room(i) > 0 && (shares[i] as number) > 0);
-    const some = open.length > 0 ? open : [...shares.keys()].filter((i) => room(i) > 0);
-    if (some.length === 0) break;
-    const total = some.reduce((sum, i) => sum + ((shares[i] as number) || 1), 0);
-    const before = left;
-    for (const i of some) {
-      const more = Math.min(room(i), Math.floor((before * ((shares[i] as number) || 1)) / total));
-      counts[i] = (counts[i] as number) + more;
-      left -= more;
+  const counts = limits.map(() => 0);
+  const shareOf = (i: number) => shares[i] || 1e-9;
+  let open = [...limits.keys()];
+  let left = wanted;
+  const quotaOf = (i: number) => (left * shareOf(i)) / open.reduce((sum, j) => sum + shareOf(j), 0);
+  for (let full = open; full.length > 0; ) {
+    full = open.filter((i) => quotaOf(i) >= (limits[i] as number));
+    open = open.filter((i) => !full.includes(i));
+    for (const i of full) {
+      counts[i] = limits[i] as number;
+      left -= limits[i] as number;
     }
-    if (left === before) for (const i of some.slice(0, left)) counts[i] = (counts[i] as number) + 1;
   }
+  const quotas = new Map(open.map((i) => [i, quotaOf(i)]));
+  for (const [i, quota] of quotas) counts[i] = Math.floor(quota);
+  left -= open.reduce((sum, i) => sum + (counts[i] as number), 0);
+  const fraction = (i: number) => (quotas.get(i) as number) % 1;
+  for (const i of open.toSorted((a, b) => fraction(b) - fraction(a)).slice(0, left)) counts[i] = (counts[i] as number) + 1;
+  for (const i of open)
+    if (counts[i] === 0) {
+      const most = counts.indexOf(Math.max(...counts));
+      counts[most] = (counts[most] as number) - 1;
+      counts[i] = 1;
+    }
   return counts;
 }
 

@@ -3,7 +3,7 @@ import type { Phase, RunState } from "../train/run.ts";
 import type { TrainingGraphOptions } from "../train/training-graph.ts";
 import { admmDriver } from "./admm.ts";
 import { fromMatrix, type Layer, toMatrix, weightLayers } from "./layers.ts";
-import { bitsAt, type QuantizePlan } from "./plan.ts";
+import { bitsAt, type CompressionPlan, type QuantizePlan } from "./plan.ts";
 import { quantizing } from "./projections/projection.ts";
 
 /** What quantizing adds to the findings of a run. */
@@ -23,6 +23,7 @@ export function quantizePhases(
   plan: QuantizePlan,
   shared: Omit<TrainingGraphOptions, "batch">,
   isPruned: (name: string) => boolean,
+  method: CompressionPlan["method"],
   measure: (graph: Graph, weights: ReadonlyMap<string, Float32Array>) => Promise<number>,
 ): Phase<QuantizeFindings>[] {
   const projectorOf = (graph: Graph) => {
@@ -47,8 +48,9 @@ export function quantizePhases(
     name: "quantize",
     epochs: plan.admm.epochs,
     schedule: plan.admm.schedule,
-    graph: (state) => ({ ...shared, admm: { constrained: projectorOf(state.graph).names }, masks: masks(state) }),
+    graph: (state) => ({ ...shared, ...(method === "admm" ? { admm: { constrained: projectorOf(state.graph).names } } : {}), masks: masks(state) }),
     driver(context) {
+      if (method === "magnitude") return {};
       const { names, projected } = projectorOf(context.state.graph);
       const project = (values: ReadonlyMap<string, Float32Array>) => new Map([...projected(values)].map(([name, p]) => [name, p.values]));
       return admmDriver({ plan: plan.admm, optimizer: shared.optimizer, names, project }, context);

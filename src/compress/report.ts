@@ -1,5 +1,6 @@
 import type { Graph } from "../ir/graph.ts";
 import { weightLayers } from "./layers.ts";
+import type { StorageReport } from "./storage.ts";
 
 export interface LayerReport {
   /** Name of the weight. */
@@ -36,6 +37,7 @@ export interface CompressionReport {
   readonly validationImages: number;
   /** Where there is a test set. */
   readonly test?: { readonly before: number; readonly after: number; readonly images: number };
+  readonly storage: StorageReport;
 }
 
 /** Counts of the graph as it is, its layers those of the original, whose units may be gone by now. */

@@ -46,7 +46,7 @@ export function phasesOf(context: RoundContext): Phase<Findings>[] {
   const rounds = isPruning(plan) ? roundsOf(plan).flatMap((round) => phasesOfRound(round, context)) : [];
   if (plan.quantize === undefined) return rounds;
   const pruned = prunedNames(original, plan);
-  return [...rounds, ...(quantizePhases(plan.quantize, sharedOf(plan), (name) => pruned.has(name), measure) as Phase<Findings>[])];
+  return [...rounds, ...(quantizePhases(plan.quantize, sharedOf(plan), (name) => pruned.has(name), plan.method, measure) as Phase<Findings>[])];
 }
 
 const sharedOf = ({ optimizer, distill }: CompressionPlan) => ({ optimizer, ...(distill === undefined ? {} : { distill }) });
