@@ -14,8 +14,9 @@ import { kernelStepper } from "../../src/cli/stepper.ts";
 import { CadnnError } from "../../src/errors.ts";
 import { lenet5 } from "./lenet5.ts";
 import { openWorkplace, type Recipe } from "./recipe.ts";
+import { resnet20 } from "./resnet20.ts";
 
-const recipes: Readonly<Record<string, Recipe>> = { lenet5 };
+const recipes: Readonly<Record<string, Recipe>> = { lenet5, resnet20 };
 
 const invalid = (message: string, at: string, hint: string) => new CadnnError("E_INVALID_OPTION", message, { at, hint });
 

@@ -1,0 +1,113 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { openImages, parseAugmentation, trainingSet } from "../../src/cli/datasets.ts";
+import { formatCount, round } from "../../src/cli/format.ts";
+import { formatTable } from "../../src/cli/table.ts";
+import { compress, compressPostTraining, type PlanOptions, weightLayers } from "../../src/compress/index.ts";
+import { exportOnnx, importOnnx } from "../../src/frontend/onnx/index.ts";
+import { imageGeometry, parsePreprocessing } from "../../src/image/index.ts";
+import type { Graph } from "../../src/ir/graph.ts";
+import { readFile, writeFileAtomic } from "../../src/node/files.ts";
+import { shuffled } from "../../src/train/data/dataset.ts";
+import { accuracyOf, augment, type Dataset, joined, predict, split, subset, type TrainingProgress } from "../../src/train/index.ts";
+import { createRandom } from "../../src/zoo/random.ts";
+import type { Recipe, RecipeContext, RecipeResult } from "./recipe.ts";
+
+/** Images that the layers are fitted to before anything is trained. */
+const fittedTo = 2048;
+const rates = [5, 10];
+
+/** One rate: ADMM from the net that was fitted layer by layer, then retraining of what is left; all of it learns from the dense net. */
+const planOf = (rate: number): PlanOptions => ({
+  rate,
+  batch: 64,
+  distill: { temperature: 4, weight: 0.9 },
+  admm: { epochs: 3, schedule: { kind: "cosine", peak: 1e-3, floor: 0.1 } },
+  retrain: { epochs: 7, schedule: { kind: "cosine", peak: 1.5e-3 } },
+});
+
+interface Images {
+  readonly train: Dataset;
+  /** Of the training images. */
+  readonly validation: Dataset;
+  readonly test: Dataset;
+}
+
+async function readImages(net: Graph, { data, seed, progress }: RecipeContext): Promise<Images> {
+  const input = net.inputs[0] as Graph["inputs"][0];
+  const preprocessing = parsePreprocessing("torch");
+  const shared = { geometry: imageGeometry(input.type.shape, input.name), preprocessing, outputs: 10, firstClass: 0, limit: undefined };
+  const read = async (part: string) => trainingSet(await openImages(join(data, "cifar10", `${part}.png`), undefined), shared, progress);
+  const { train, heldOut } = split(joined([await read("train0"), await read("train1")]), 1000, seed);
+  return { train: augment(train, parseAugmentation("shift=4,mirror", preprocessing, 3)), validation: heldOut, test: await read("test") };
+}
+
+interface Measured {
+  readonly accuracy: number;
+  readonly weights: number;
+}
+
+export const resnet20: Recipe = {
+  description: "ResNet-20 on CIFAR-10: 80 % and 90 % zeros by ADMM with training, from the trained net and two of five parts of the training images",
+  data: "../shared/data",
+  async run(context) {
+    const { data, seed, makeStepper, signal, workplace, progress } = context;
+    const dense = importOnnx(await readFile(join(data, "nets", "cifar10_resnet20.onnx")));
+    const { train, validation, test } = await readImages(dense, context);
+    const fitted = subset(train, [...shuffled(train.count, createRandom(seed, "calibration"))].slice(0, fittedTo));
+    const measure = async (graph: Graph): Promise<Measured> => ({
+      accuracy: round(accuracyOf(await predict(graph, test, makeStepper, { batch: 50, signal }), test)),
+      weights: weightLayers(graph).reduce((sum, { value }) => sum + (value.data as Float32Array).reduce((n, v) => n + Number(v !== 0), 0), 0),
+    });
+    const observer = (name: string) => (p: TrainingProgress) =>
+      progress.update(p.run.step, p.run.steps, `${name} ${p.phase}, epoch ${p.epoch}/${p.epochs}, loss ${p.loss.toFixed(4)}, ${p.accuracy.toFixed(1)} %`, p.run.etaSeconds);
+
+    /** A net that is kept in the workplace, and measured there. */
+    const stage = async (name: string, make: () => Promise<Graph>): Promise<{ readonly net: Graph; readonly measured: Measured }> => {
+      const file = join(workplace.folder, `${name}.onnx`);
+      if (!existsSync(file)) await writeFileAtomic(file, exportOnnx(await make()));
+      const net = importOnnx(await readFile(file));
+      return { net, measured: await workplace.once(name, () => measure(net)) };
+    };
+    const trained = (name: string, from: Graph, plan: PlanOptions) =>
+      stage(name, () =>
+        compress(from, { ...plan, seed }, train, { makeStepper, validation, teacher: dense, signal, store: workplace.store(name), observer: observer(name) }).then((r) => r.graph),
+      );
+
+    const results: Record<string, Measured> = { dense: (await stage("dense", async () => dense)).measured };
+    let last = dense;
+    for (const rate of rates) {
+      const zeros = Math.round(100 * (1 - 1 / rate));
+      const options = { rate, seed, batch: 32 };
+      const { net, measured } = await stage(`layerwise${zeros}`, () =>
+        compressPostTraining(last, options, fitted, {
+          makeStepper,
+          signal,
+          store: workplace.store(`layerwise${zeros}`),
+          observer: (p) => progress.update(p.done, p.total, p.layer),
+        }).then((r) => r.graph),
+      );
+      results[`layerwise${zeros}`] = measured;
+      const admm = await trained(`pruned${zeros}`, net, planOf(rate));
+      results[`pruned${zeros}`] = admm.measured;
+      if (context.baselines) results[`magnitude${zeros}`] = (await trained(`magnitude${zeros}`, dense, { ...planOf(rate), method: "magnitude" })).measured;
+      last = admm.net;
+    }
+    return report(results);
+  },
+};
+
+function report(results: Readonly<Record<string, Measured>>): RecipeResult {
+  const names: Readonly<Record<string, string>> = {
+    dense: "dense",
+    layerwise: "ADMM layer by layer, where training starts",
+    pruned: "ADMM with training",
+    magnitude: "greatest weights, as much training",
+  };
+  const rows = Object.entries(results).map(([name, r]) => {
+    const [, kind = "", zeros] = /^(\D+)(\d*)$/.exec(name) ?? [];
+    return [zeros === "" ? "" : `${zeros} % zeros`, names[kind], `${r.accuracy.toFixed(2)} %`, formatCount(r.weights)];
+  });
+  const right = (title: string) => ({ title, align: "right" as const });
+  return { text: formatTable([{ title: "ResNet-20" }, { title: "" }, right("test accuracy"), right("weights")], rows), json: results };
+}
