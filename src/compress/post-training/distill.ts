@@ -33,7 +33,7 @@ export async function distill(
   options: DistillOptions,
 ): Promise<Map<string, Float32Array>> {
   const { makeStepper, observer, signal, store, masked } = options;
-  const batch = Math.min(64, images.count);
+  const batch = Math.min(64, images.count, 2 * plan.batch);
   const classes = dense.outputs[0]?.value.type.shape.at(-1) ?? 1;
   const dataset: Dataset = { ...images, classes, label: () => 0 };
   const teacher = await makeTeacher(dense, dataset, { makeStepper, temperature, batch, signal });

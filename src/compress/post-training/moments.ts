@@ -1,5 +1,4 @@
-import { shuffled } from "../../train/data/dataset.ts";
-import { createRandom } from "../../zoo/random.ts";
+import { createRandom, type Random } from "../../zoo/random.ts";
 import { type LinearAlgebra, type Matrix, matrixSize, padded } from "../linear/algebra.ts";
 import { type Columns, columnsOf, type LinearLayer } from "./targets.ts";
 
@@ -55,6 +54,7 @@ export function collectMoments(
   }));
   const x = algebra.matrix(k, chunk);
   const y = algebra.matrix(m, chunk);
+  const order = Int32Array.from({ length: columns.positions }, (_, i) => i);
   let samples = 0;
 
   const flush = (xs: Float32Array, ys: Float32Array, rows: Int32Array, places: Int32Array, count: number): void => {
@@ -87,10 +87,10 @@ export function collectMoments(
       const places = new Int32Array(chunk);
       let count = 0;
       for (let row = 0; row < images * columns.rowsPerImage; row++) {
-        const order = perRow === columns.positions ? undefined : shuffled(columns.positions, random);
+        if (perRow < order.length) shuffleFirst(order, perRow, random);
         for (let p = 0; p < perRow; p++) {
           rows[count] = row;
-          places[count++] = order === undefined ? p : (order[p] as number);
+          places[count++] = order[p] as number;
           if (count === chunk) {
             flush(xs, ys, rows, places, count);
             count = 0;
@@ -104,6 +104,16 @@ export function collectMoments(
       return moments.map((group) => ({ ...group, samples }));
     },
   };
+}
+
+/** Brings `count` of the numbers to the front, all choices being equally likely (Fisher and Yates's shuffle, begun). */
+function shuffleFirst(order: Int32Array, count: number, random: Random): void {
+  for (let i = 0; i < count; i++) {
+    const j = i + Math.floor(random.uniform() * (order.length - i));
+    const [a, b] = [order[i] as number, order[j] as number];
+    order[i] = b;
+    order[j] = a;
+  }
 }
 
 /** Sums ⇒ moments, about the means if wanted; the Gram matrix's upper triangle from its lower. */

@@ -9,6 +9,7 @@ import { bitsAt, makeBudget, structureOf } from "../plan.ts";
 import type { LayerReport } from "../report.ts";
 import { layerReports } from "../report.ts";
 import { Activations, type CalibrationImages, imageBatches } from "./activations.ts";
+import { contributions } from "./contributions.ts";
 import { distill } from "./distill.ts";
 import { compressLayer, isCentred, type LayerOutcome, type LayerTask, layerSize, projectLayer } from "./layer.ts";
 import { collectMoments } from "./moments.ts";
@@ -69,7 +70,7 @@ export async function compressPostTraining(
   const plan = makePostTrainingPlan(options);
   const prepared = prepareNet(source);
   const net = rebatch(prepared, plan.batch);
-  const { tasks, left } = tasksOf(net, plan);
+  const { tasks, left } = await tasksOf(prepared, net, plan, images, context.makeStepper);
   const run = await openRun(net, plan, images, context.store);
   const total = tasks.length + (plan.distill.epochs > 0 ? 1 : 0);
   await fitLayers(net, tasks, plan, images, run, total, context);
@@ -100,10 +101,24 @@ interface Task {
   readonly task: LayerTask;
 }
 
-function tasksOf(net: Graph, plan: PostTrainingPlan): { readonly tasks: Task[]; readonly left: PostTrainingReport["left"] } {
+/** Images at a time while all layers' inputs are in memory. */
+const fewImages = 8;
+
+async function tasksOf(
+  prepared: Graph,
+  net: Graph,
+  plan: PostTrainingPlan,
+  images: CalibrationImages,
+  makeStepper: MakeStepper,
+): Promise<{ readonly tasks: Task[]; readonly left: PostTrainingReport["left"] }> {
   const budget = makeBudget(net, plan);
   const isPruned = plan.rate > 1 || plan.structure !== "unstructured" || Object.keys(plan.layers).length > 0;
-  const counts = isPruned ? budget.counts(weightsOf(net)) : new Map<string, number>();
+  const compared = async () => {
+    if (plan.method === "magnitude" || plan.scope === "layer") return weightsOf(net);
+    const small = rebatch(prepared, Math.min(fewImages, plan.batch));
+    return new Map([...weightsOf(net), ...(await contributions(small, linearLayers(small), images, makeStepper))]);
+  };
+  const counts = isPruned ? budget.counts(await compared()) : new Map<string, number>();
   const targets = new Map(linearLayers(net).map((t) => [t.layer.name, t]));
   const tasks: Task[] = [];
   const left: { name: string; reason: string }[] = [];
