@@ -49,10 +49,17 @@ export const subjects: readonly Subject[] = [
   { name: "mobilenet-v1-0.25", file: "mobilenet_v1_0.25_224_bn.onnx", preprocess: "tf", firstClass: 0, ...photographs },
 ];
 
-/** The case's options for this net: the names of its layers, where they are meant by kind. */
+/** The case's options for this net. What is said of 1×1 convolutions holds for all of them together: each takes its share of the zeros by what its weights add to outputs. */
 export function optionsOf({ options, pointwise }: Case, graph: Graph): PostTrainingOptions {
   if (pointwise === undefined) return options;
   const classes = graph.outputs[0]?.value.type.shape.at(-1);
-  const layers = weightLayers(graph).filter((l) => l.kind === "conv" && l.matrix.taps === 1 && !l.first && l.matrix.outputs !== classes);
-  return { ...options, layers: Object.fromEntries(layers.map((l) => [l.name, { density: 1 - pointwise }])) };
+  const layers = weightLayers(graph);
+  const isPruned = (l: (typeof layers)[number]) => l.kind === "conv" && l.matrix.taps === 1 && !l.first && l.matrix.outputs !== classes;
+  const count = (some: typeof layers) => some.reduce((sum, l) => sum + l.count, 0);
+  const total = count(layers);
+  return {
+    ...options,
+    rate: total / (total - pointwise * count(layers.filter(isPruned))),
+    layers: Object.fromEntries(layers.filter((l) => !isPruned(l)).map((l) => [l.name, { density: 1 }])),
+  };
 }

@@ -7,6 +7,7 @@ import { compressPostTraining, type PostTrainingOptions, type PostTrainingProgre
 import { importOnnx } from "../../src/frontend/onnx/index.ts";
 import { imageGeometry, parsePreprocessing } from "../../src/image/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
+import type { CheckpointStore } from "../../src/train/checkpoint.ts";
 import { type Dataset, shuffled, subset } from "../../src/train/data/dataset.ts";
 import { accuracyOf, type Predictions, predict } from "../../src/train/evaluate.ts";
 import type { MakeStepper } from "../../src/train/stepper.ts";
@@ -61,8 +62,11 @@ export interface MeasureOptions {
   /** Test images, at most. */
   readonly limit: number;
   readonly seed: number;
-  /** Whether the simpler ways are measured as well. */
-  readonly baselines: boolean;
+  /** The simpler ways that are measured as well. */
+  readonly baselines: readonly ("simple" | "fitted")[];
+  readonly signal?: AbortSignal | undefined;
+  /** Where the compression of a case goes on after an interruption. */
+  readonly store?: ((name: string) => CheckpointStore) | undefined;
   readonly observer: (progress: PostTrainingProgress) => void;
 }
 
@@ -94,18 +98,22 @@ async function divided(subject: Subject, graph: Graph, data: string, limit: numb
   return { fit: subset(fit, order.slice(0, images)), test: subset(test, some) };
 }
 
-export async function measureCase({ subject, graph, fit, test, dense, answers }: Prepared, one: Case, { makeStepper, seed, baselines, observer }: MeasureOptions): Promise<Result> {
+export async function measureCase(
+  { subject, graph, fit, test, dense, answers }: Prepared,
+  one: Case,
+  { makeStepper, seed, baselines, observer, signal, store }: MeasureOptions,
+): Promise<Result> {
   const options: PostTrainingOptions = { batch, seed, ...optionsOf(one, graph) };
   let peak = 0;
   const context = {
-    makeStepper,
+    ...{ makeStepper, signal },
     observer: (progress: PostTrainingProgress) => {
       peak = Math.max(peak, process.memoryUsage.rss());
       observer(progress);
     },
   };
   const [start, cpuStart] = [performance.now(), process.cpuUsage()];
-  const { graph: net, report } = await compressPostTraining(graph, options, fit, context);
+  const { graph: net, report } = await compressPostTraining(graph, options, fit, { ...context, store: store?.(one.name.replaceAll(/[^a-z0-9]+/gi, "-")) });
   const seconds = (performance.now() - start) / 1000;
   const { user, system } = process.cpuUsage(cpuStart);
   const predictions = await predict(net, test, makeStepper, { batch });
@@ -120,8 +128,8 @@ export async function measureCase({ subject, graph, fit, test, dense, answers }:
     standardError: round(100 * Math.sqrt((p * (1 - p)) / test.count)),
     same: round((100 * bestClasses(predictions).filter((c, i) => c === answers[i]).length) / test.count),
     ...(one.allowed === undefined ? {} : { allowed: one.allowed }),
-    ...(baselines ? { simple: await other({ method: "magnitude" }) } : {}),
-    ...(baselines && options.bits === undefined ? { fitted: await other({ iterations: 0 }) } : {}),
+    ...(baselines.includes("simple") ? { simple: await other({ method: "magnitude" }) } : {}),
+    ...(baselines.includes("fitted") && options.bits === undefined ? { fitted: await other({ iterations: 0 }) } : {}),
     ...{ rate: round(report.rate), seconds: round(seconds, 1), cpuSeconds: round((user + system) / 1e6, 1), peakMiB: Math.round(peak / 2 ** 20) },
     ...{ images: fit.count, tested: test.count },
     plan: planOf(one),

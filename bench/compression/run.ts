@@ -76,7 +76,7 @@ async function main(): Promise<void> {
     if (cases.length === 0) continue;
     let name = "";
     const options: MeasureOptions = {
-      ...{ makeStepper, data: values.data, limit: Number(values.limit), seed, baselines: values.baselines },
+      ...{ makeStepper, data: values.data, limit: Number(values.limit), seed, baselines: values.baselines ? (["simple", "fitted"] as const) : [] },
       observer: ({ layer, done, total: layers }) => progress.update(results.length + done / layers, total, `${subject.name}, ${name}: ${layer}`),
     };
     const prepared = await prepareSubject(subject, options);

@@ -13,10 +13,11 @@ import { exitCodeOf, formatError } from "../../src/cli/report-error.ts";
 import { kernelStepper } from "../../src/cli/stepper.ts";
 import { CadnnError } from "../../src/errors.ts";
 import { lenet5 } from "./lenet5.ts";
+import { mobilenetV2 } from "./mobilenet-v2.ts";
 import { openWorkplace, type Recipe } from "./recipe.ts";
 import { resnet20 } from "./resnet20.ts";
 
-const recipes: Readonly<Record<string, Recipe>> = { lenet5, resnet20 };
+const recipes: Readonly<Record<string, Recipe>> = { lenet5, resnet20, "mobilenet-v2": mobilenetV2 };
 
 const invalid = (message: string, at: string, hint: string) => new CadnnError("E_INVALID_OPTION", message, { at, hint });
 

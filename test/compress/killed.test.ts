@@ -12,18 +12,30 @@ import { decodeCheckpoint } from "../../src/train/checkpoint.ts";
 const folder = mkdtempSync(join(tmpdir(), "cadnn-killed-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const at = (name: string) => join(folder, name);
-const program = at("killed-run.mjs");
 
 beforeAll(async () => {
-  const entry = fileURLToPath(new URL("killed-run.ts", import.meta.url));
-  await build({ entryPoints: [entry], outfile: program, bundle: true, platform: "node", format: "esm", target: "es2022", logLevel: "silent", packages: "external" });
+  const entryPoints = ["killed-run.ts", "killed-fit.ts"].map((name) => fileURLToPath(new URL(name, import.meta.url)));
+  await build({
+    entryPoints,
+    outdir: folder,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "es2022",
+    logLevel: "silent",
+    packages: "external",
+  });
 });
 
-async function run(checkpoint: string, result: string, ...kill: readonly string[]): Promise<NodeJS.Signals | number | null> {
-  const child = spawn(process.execPath, [program, at(checkpoint), at(result), ...kill], { stdio: ["ignore", "ignore", "inherit"] });
+async function start(program: string, checkpoint: string, result: string, ...more: readonly string[]): Promise<NodeJS.Signals | number | null> {
+  const child = spawn(process.execPath, [at(program), at(checkpoint), at(result), ...more], { stdio: ["ignore", "ignore", "inherit"] });
   const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
   return signal ?? code;
 }
+
+const run = (...args: [checkpoint: string, result: string, ...kill: string[]]) => start("killed-run.mjs", ...args);
+const fitted = (...args: [checkpoint: string, result: string, mode: string, ...kill: string[]]) => start("killed-fit.mjs", ...args);
 
 describe("a run of compression that is killed", () => {
   test("in every phase, between steps or while it saves, goes on to the same bits", async () => {
@@ -40,5 +52,21 @@ describe("a run of compression that is killed", () => {
     expect(Buffer.compare(readFileSync(at("killed")), readFileSync(at("straight")))).toBe(0);
     await checkpointFile(at("killed.checkpoint")).load();
     expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  }, 180_000);
+
+  // Three layers are fitted, of which the first takes 0 to 1 of what is done: its inputs' statistics four fifths of that, then its weights, biases and BatchNorm's statistics.
+  test.each([
+    ["levels", 3, ["0.3 step", "1 save", "1.6 step", "2 step", "2.8 save"]],
+    ["distillation", 2, ["0.9 save", "1.1 step", "2.3 save", "2.6 step"]],
+  ] as const)("without training, with %s, goes on to the same bits from wherever it was", async (mode, layers, kills) => {
+    const straight = fitted(`straight.${mode}`, `straight.${mode}.result`, mode);
+    for (const [i, kill] of kills.entries()) {
+      expect(await fitted(`killed.${mode}`, `killed.${mode}.result`, mode, ...kill.split(" ")), kill).toBe("SIGKILL");
+      const finished = existsSync(at(`killed.${mode}`)) ? decodeCheckpoint<{ finished: number }>(readFileSync(at(`killed.${mode}`))).meta.finished : 0;
+      expect(finished, kill).toBeGreaterThanOrEqual(Math.min(layers, Math.floor(Number.parseFloat(kills[i - 1] ?? "0"))));
+    }
+    expect(await fitted(`killed.${mode}`, `killed.${mode}.result`, mode)).toBe(0);
+    expect(await straight).toBe(0);
+    expect(Buffer.compare(readFileSync(at(`killed.${mode}.result`)), readFileSync(at(`straight.${mode}.result`)))).toBe(0);
   }, 180_000);
 });

@@ -14,6 +14,7 @@ export interface DistillOptions {
   readonly observer: (progress: TrainingProgress) => void;
   readonly signal: AbortSignal | undefined;
   readonly store: CheckpointStore | undefined;
+  readonly saveEverySeconds?: number;
   /** Weights that are pruned. */
   readonly masked: readonly string[];
 }
@@ -32,7 +33,7 @@ export async function distill(
   images: CalibrationImages,
   options: DistillOptions,
 ): Promise<Map<string, Float32Array>> {
-  const { makeStepper, observer, signal, store, masked } = options;
+  const { makeStepper, observer, signal, store, masked, saveEverySeconds } = options;
   const batch = Math.min(64, images.count, 2 * plan.batch);
   const classes = dense.outputs[0]?.value.type.shape.at(-1) ?? 1;
   const dataset: Dataset = { ...images, classes, label: () => 0 };
@@ -61,6 +62,7 @@ export async function distill(
     signal,
     store,
     identity: plan,
+    ...(saveEverySeconds === undefined ? {} : { saveEverySeconds }),
   }).finally(() => teacher.dispose());
   return state.weights;
 }

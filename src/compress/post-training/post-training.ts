@@ -24,6 +24,8 @@ export interface PostTrainingContext {
   readonly signal?: AbortSignal | undefined;
   /** Taken up from where it holds a checkpoint of the same run. */
   readonly store?: CheckpointStore | undefined;
+  /** While it distills; every layer that is fitted is saved. */
+  readonly saveEverySeconds?: number;
 }
 
 export interface PostTrainingProgress {
@@ -82,6 +84,7 @@ export async function compressPostTraining(
       : await distill(prepared, run.weights, plan, images, {
           ...{ makeStepper: context.makeStepper, signal: context.signal, masked },
           store: run.distillation,
+          ...(context.saveEverySeconds === undefined ? {} : { saveEverySeconds: context.saveEverySeconds }),
           observer: ({ step, steps }) => context.observer?.({ layer: "distillation", done: tasks.length + step / steps, total }),
         });
 
