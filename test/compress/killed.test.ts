@@ -58,15 +58,19 @@ describe("a run of compression that is killed", () => {
   test.each([
     ["levels", 3, ["0.3 step", "1 save", "1.6 step", "2 step", "2.8 save"]],
     ["distillation", 2, ["0.9 save", "1.1 step", "2.3 save", "2.6 step"]],
-  ] as const)("without training, with %s, goes on to the same bits from wherever it was", async (mode, layers, kills) => {
-    const straight = fitted(`straight.${mode}`, `straight.${mode}.result`, mode);
-    for (const [i, kill] of kills.entries()) {
-      expect(await fitted(`killed.${mode}`, `killed.${mode}.result`, mode, ...kill.split(" ")), kill).toBe("SIGKILL");
-      const finished = existsSync(at(`killed.${mode}`)) ? decodeCheckpoint<{ finished: number }>(readFileSync(at(`killed.${mode}`))).meta.finished : 0;
-      expect(finished, kill).toBeGreaterThanOrEqual(Math.min(layers, Math.floor(Number.parseFloat(kills[i - 1] ?? "0"))));
-    }
-    expect(await fitted(`killed.${mode}`, `killed.${mode}.result`, mode)).toBe(0);
-    expect(await straight).toBe(0);
-    expect(Buffer.compare(readFileSync(at(`killed.${mode}.result`)), readFileSync(at(`straight.${mode}.result`)))).toBe(0);
-  }, 180_000);
+  ] as const)(
+    "without training, with %s, goes on to the same bits from wherever it was",
+    async (mode, layers, kills) => {
+      const straight = fitted(`straight.${mode}`, `straight.${mode}.result`, mode);
+      for (const [i, kill] of kills.entries()) {
+        expect(await fitted(`killed.${mode}`, `killed.${mode}.result`, mode, ...kill.split(" ")), kill).toBe("SIGKILL");
+        const finished = existsSync(at(`killed.${mode}`)) ? decodeCheckpoint<{ finished: number }>(readFileSync(at(`killed.${mode}`))).meta.finished : 0;
+        expect(finished, kill).toBeGreaterThanOrEqual(Math.min(layers, Math.floor(Number.parseFloat(kills[i - 1] ?? "0"))));
+      }
+      expect(await fitted(`killed.${mode}`, `killed.${mode}.result`, mode)).toBe(0);
+      expect(await straight).toBe(0);
+      expect(Buffer.compare(readFileSync(at(`killed.${mode}.result`)), readFileSync(at(`straight.${mode}.result`)))).toBe(0);
+    },
+    180_000,
+  );
 });
