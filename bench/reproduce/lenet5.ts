@@ -7,7 +7,7 @@ import { exportOnnx } from "../../src/frontend/onnx/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { writeFileAtomic } from "../../src/node/files.ts";
 import { accuracyOf, augment, digitBlack, predict, type TrainingProgress, train } from "../../src/train/index.ts";
-import { zooGraph } from "../../src/zoo/index.ts";
+import { createLayers } from "../../src/zoo/layers.ts";
 import { readDigits } from "./mnist.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
 
@@ -55,7 +55,7 @@ export const lenet5With = (options: LeNet5Options): Recipe => ({
       accuracy: round(accuracyOf(await predict(graph, digits.test, makeStepper, { batch: 100, signal }), digits.test), 2),
       weights: weightLayers(graph).reduce((sum, { value }) => sum + (value.data as Float32Array).reduce((n, v) => n + Number(v !== 0), 0), 0),
     });
-    const denseNet = await train(zooGraph("lenet5", { seed }), digits.train, {
+    const denseNet = await train(network(seed), digits.train, {
       epochs: options.denseEpochs,
       schedule: { kind: "cosine", peak: 2e-3, warmup: 200 },
       batch,
@@ -104,6 +104,18 @@ export const lenet5With = (options: LeNet5Options): Recipe => ({
 });
 
 export const lenet5 = lenet5With({ plan: lenet5Plan, denseEpochs, reported, heldOut: 2000 });
+
+/** LeNet-5 in the usual size, 20, 50, 500 and 10 units, with ReLU after both poolings, as nets for PyTorch have it; Caffe's example has none there. */
+function network(seed: number): Graph {
+  const net = createLayers("lenet5", { seed });
+  const pool = { kernel: 2, stride: 2 };
+  let x = net.conv(net.input(1, 28), "conv1", 20, { kernel: 5, bias: true });
+  x = net.relu(net.maxPool(x, "pool1", pool), "relu_conv1");
+  x = net.conv(x, "conv2", 50, { kernel: 5, bias: true });
+  x = net.relu(net.maxPool(x, "pool2", pool), "relu_conv2");
+  x = net.relu(net.linear(net.flatten(x, "flatten"), "ip1", 500, "relu"), "relu_ip1");
+  return net.finish(net.linear(x, "ip2", 10, "output"));
+}
 
 /** How far the recipe is, by the time that its epochs take: those of small and sparse nets are short. */
 function progressOf({ progress, baselines }: RecipeContext, plan: CompressionPlan, epochs: number) {

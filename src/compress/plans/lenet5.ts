@@ -6,10 +6,10 @@ const rhos = [1e-2, 3e-2, 1e-1, 3e-1];
 /** A rate with its own numbers of epochs. */
 const step = (rate: number, admm: number, retrain: number): StepPlan => ({ rate, admm: { epochs: admm }, retrain: { epochs: retrain } });
 /** Units that stay, the choice of which takes `admm` epochs. */
-const units = (conv1: number, conv2: number, ip1: number, admm: number): StepPlan => ({
+const units = (conv1: number, conv2: number, ip1: number, admm: number, retrain: number): StepPlan => ({
   units: { "conv1.weight": conv1, "conv2.weight": conv2, "ip1.weight": ip1 },
   admm: { epochs: admm, rhos: [1e-2, 1e-1] },
-  retrain: { epochs: 2 },
+  retrain: { epochs: retrain },
 });
 
 /**
@@ -18,16 +18,26 @@ const units = (conv1: number, conv2: number, ip1: number, admm: number): StepPla
  */
 export const lenet5Plan: PlanOptions = {
   rate: 348,
-  steps: [units(10, 25, 100, 1), units(9, 22, 60, 0), units(8, 20, 40, 0), step(30, 4, 3), step(50, 4, 3), step(71, 4, 5), step(100, 4, 3), step(167, 5, 8), step(246, 6, 14)],
+  steps: [
+    units(10, 25, 100, 1, 2),
+    units(9, 22, 60, 0, 2),
+    units(8, 20, 40, 0, 8),
+    step(30, 4, 3),
+    step(50, 4, 3),
+    step(71, 4, 10),
+    step(100, 4, 3),
+    step(167, 5, 10),
+    step(246, 6, 30),
+  ],
   pruneAll: true,
   layers: { "conv1.weight": { share: 120 }, "conv2.weight": { share: 500 }, "ip1.weight": { share: 430 }, "ip2.weight": { share: 187 } },
   batch: 128,
-  admm: { epochs: 8, rhos, updatesPerRho: 6, schedule: cosine(2e-3, 0.1) },
-  retrain: { epochs: 40, schedule: cosine(2e-3) },
+  admm: { epochs: 10, rhos, updatesPerRho: 6, schedule: cosine(2e-3, 0.1) },
+  retrain: { epochs: 100, schedule: cosine(2e-3) },
   distill: { temperature: 3, weight: 0.5, once: true },
   quantize: {
     bits: [4, 3, 3, 3],
-    admm: { epochs: 8, rhos, updatesPerRho: 4, schedule: cosine(2e-3, 0.1) },
-    retrain: { epochs: 5, schedule: cosine(1e-3) },
+    admm: { epochs: 12, rhos, updatesPerRho: 4, schedule: cosine(2e-3, 0.1) },
+    retrain: { epochs: 12, schedule: cosine(1e-3) },
   },
 };
