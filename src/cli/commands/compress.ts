@@ -177,6 +177,7 @@ async function train(graph: Graph, plan: PlanOptions, dataset: Dataset, shared: 
       weightsLine(report),
       ["accuracy", `${accuracy.before.toFixed(2)} % before, ${pruned}${quantized}${accuracy.after.toFixed(2)} % after`],
       ["measured on", `${report.validationImages} images`],
+      ["storage", `1/${round(report.storage.weightsOnlyRatio, 1)} weights only, 1/${round(report.storage.honestRatio, 1)} with their positions and all else`],
       ...(report.test === undefined ? [] : [testLine(report.test)]),
     ],
     json: { ...report },

@@ -6,6 +6,7 @@ import type { MakeStepper } from "../../train/stepper.ts";
 import { prepareNet, weightsOf, withWeights } from "../../train/weights.ts";
 import { LinearAlgebra } from "../linear/algebra.ts";
 import { bitsAt, makeBudget, structureOf } from "../plan.ts";
+import { removeDeadUnits } from "../removal/remove.ts";
 import type { LayerReport } from "../report.ts";
 import { layerReports } from "../report.ts";
 import { Activations, type CalibrationImages, imageBatches } from "./activations.ts";
@@ -88,9 +89,10 @@ export async function compressPostTraining(
           observer: ({ step, steps }) => context.observer?.({ layer: "distillation", done: tasks.length + step / steps, total }),
         });
 
-  const graph = withWeights(prepared, weights, new Set(masked));
+  const fitted = withWeights(prepared, weights, new Set(masked));
+  const graph = plan.structure === "filters" || plan.structure === "channels" ? removeDeadUnits(fitted).graph : fitted;
   const residuals = Object.fromEntries([...found].map(([name, { residual }]) => [name, residual]));
-  const layers = layerReports(graph, residuals).map((report): PostTrainingLayerReport => {
+  const layers = layerReports(graph, residuals, prepared).map((report): PostTrainingLayerReport => {
     const { bits, error } = found.get(report.name) ?? {};
     return { ...report, ...(bits === undefined ? {} : { bits }), ...(error === undefined ? {} : { error }) };
   });
