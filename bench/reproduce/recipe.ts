@@ -19,6 +19,8 @@ export interface RecipeContext {
   readonly threads: number;
   /** Existing folder, or the recipe says what is missing. */
   readonly data: string;
+  /** Trained ONNX net to begin with, for recipes that begin with one, in place of the one among the data. */
+  readonly net: string | undefined;
   /** Also what is compared with, where it takes long. */
   readonly baselines: boolean;
   readonly makeStepper: MakeStepper;

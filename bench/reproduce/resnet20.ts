@@ -23,7 +23,7 @@ const planOf = (rate: number): PlanOptions => ({
   batch: 64,
   distill: { temperature: 4, weight: 0.9 },
   admm: { epochs: 3, schedule: { kind: "cosine", peak: 1e-3, floor: 0.1 } },
-  retrain: { epochs: 7, schedule: { kind: "cosine", peak: 1.5e-3 } },
+  retrain: { epochs: 10, schedule: { kind: "cosine", peak: 1.5e-3 } },
 });
 
 interface Images {
@@ -52,7 +52,7 @@ export const resnet20: Recipe = {
   data: "../shared/data",
   async run(context) {
     const { data, seed, makeStepper, signal, workplace, progress } = context;
-    const dense = importOnnx(await readFile(join(data, "nets", "cifar10_resnet20.onnx")));
+    const dense = importOnnx(await readFile(context.net ?? join(data, "nets", "cifar10_resnet20.onnx")));
     const { train, validation, test } = await readImages(dense, context);
     const fitted = subset(train, [...shuffled(train.count, createRandom(seed, "calibration"))].slice(0, fittedTo));
     const measure = async (graph: Graph): Promise<Measured> => ({

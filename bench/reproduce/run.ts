@@ -1,6 +1,6 @@
 /**
  * Computes published results anew, from nothing.
- * `npm run reproduce -- lenet5 [--seed 1] [--json] [--threads 2] [--data DIR] [--work DIR] [--baselines]`
+ * `npm run reproduce -- lenet5 [--seed 1] [--json] [--threads 2] [--data DIR] [--net FILE.onnx] [--work DIR] [--baselines]`
  *
  * With --json one line of JSON is all that stdout gets (`npm run -s` keeps npm's own lines out). Interrupted in whatever way, the same
  * command goes on, and ends with the same weights; DIR keeps its state until it is done.
@@ -35,13 +35,14 @@ function readArguments() {
         seed: { type: "string", default: "1" },
         threads: { type: "string", default: "2" },
         data: { type: "string" },
+        net: { type: "string" },
         work: { type: "string" },
         baselines: { type: "boolean", default: false },
         json: { type: "boolean", default: false },
       },
     });
   } catch (cause) {
-    throw invalid((cause as Error).message, "reproduce", "Options: --seed, --threads, --data, --work, --baselines, --json.");
+    throw invalid((cause as Error).message, "reproduce", "Options: --seed, --threads, --data, --net, --work, --baselines, --json.");
   }
 }
 
@@ -65,7 +66,7 @@ async function main(): Promise<void> {
   if (workplace.spent().wall > 1) progress.note(`Going on from ${workplace.folder}.`);
   try {
     const makeStepper = await kernelStepper(threads);
-    const { text, json } = await recipe.run({ seed, threads, data, baselines: values.baselines, makeStepper, progress, signal: controller.signal, workplace });
+    const { text, json } = await recipe.run({ seed, threads, data, net: values.net, baselines: values.baselines, makeStepper, progress, signal: controller.signal, workplace });
     progress.end();
     const { wall, cpu } = workplace.spent();
     const line = { seed, seconds: Math.round(wall), cpuSeconds: Math.round(cpu), threads, ...json };

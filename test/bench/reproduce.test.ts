@@ -59,7 +59,7 @@ const recipe = lenet5With({ plan, denseEpochs: 2, reported: [50, 100], heldOut: 
 describe("npm run reproduce", () => {
   test("lenet5: all figures, the same after interruptions", { timeout: 120_000 }, async () => {
     const makeStepper = await kernelStepper(1);
-    const shared = { seed: 3, threads: 1, data: folder, makeStepper };
+    const shared = { seed: 3, threads: 1, data: folder, net: undefined, makeStepper };
     const updates: number[] = [];
     const runIn = async (name: string, signal: AbortSignal, { baselines = false, onUpdate = () => {} } = {}) => {
       const workplace = openWorkplace(join(folder, name));
