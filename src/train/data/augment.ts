@@ -14,7 +14,6 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
   const { shift = 0, flip = false, fill = [0] } = augmentation;
   const [channels = 1, height = 1, width = 1] = dataset.inputShape;
   const plane = height * width;
-  const before = new Float32Array(plane);
   return {
     ...dataset,
     augmentation,
@@ -28,16 +27,21 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
         if (dx === 0 && dy === 0 && !mirror) continue;
         for (let c = 0; c < channels; c++) {
           const start = (n * channels + c) * plane;
-          const outside = fill[c] ?? fill[0] ?? 0;
-          before.set(images.subarray(start, start + plane));
-          for (let y = 0; y < height; y++)
-            for (let x = 0; x < width; x++) {
-              const sy = y - dy;
-              const sx = (mirror ? width - 1 - x : x) - dx;
-              images[start + y * width + x] = sy >= 0 && sy < height && sx >= 0 && sx < width ? (before[sy * width + sx] as number) : outside;
-            }
+          if (mirror) for (let y = 0; y < height; y++) images.subarray(start + y * width, start + (y + 1) * width).reverse();
+          move(images, start, width, height, mirror ? -dx : dx, dy, fill[c] ?? fill[0] ?? 0);
         }
       }
     },
   };
+}
+
+/** Moves the plane that begins at `start` by dx columns and dy rows; what comes in is `outside`. */
+function move(images: Float32Array, start: number, width: number, height: number, dx: number, dy: number, outside: number): void {
+  const end = start + width * height;
+  const by = dy * width + dx;
+  images.copyWithin(start + Math.max(0, by), start + Math.max(0, -by), end - Math.max(0, by));
+  if (dy > 0) images.fill(outside, start, Math.min(end, start + dy * width));
+  else if (dy < 0) images.fill(outside, Math.max(start, end + dy * width), end);
+  const [first, last] = dx > 0 ? [0, Math.min(width, dx)] : [Math.max(0, width + dx), width];
+  for (let x = first; x < last; x++) for (let at = start + x; at < end; at += width) images[at] = outside;
 }
