@@ -1,6 +1,6 @@
 import type { Target } from "../codegen/target.ts";
 import { CadnnError, throwProblems } from "../errors.ts";
-import { type Graph, isConstant, type Node, parametersOf, type Value } from "../ir/graph.ts";
+import { type Graph, type Node, parametersOf, type Value } from "../ir/graph.ts";
 import { elementwiseExpr } from "../ops/elementwise.ts";
 import { LoweringContext } from "./context.ts";
 import { lowerConv } from "./conv.ts";
@@ -17,6 +17,7 @@ import { planMemory } from "./plan-memory.ts";
 import { lowerPool } from "./pool.ts";
 import { lowerScatter, moveSparse } from "./sparse.ts";
 import { lowerConvGradWeight, lowerConvGradWeightAt, lowerMaxPoolGrad } from "./training.ts";
+import { emitUpdates, updateInPlace } from "./updates.ts";
 import { commonWish } from "./window-layout.ts";
 
 type Lowering = (ctx: LoweringContext, node: Node) => void;
@@ -78,6 +79,7 @@ export function lower(source: Graph, target: Target, given: LowerOptions = {}): 
   const parameters = parametersOf(graph).map((value) => ({ value, name: value.name, ...value.type, place: ctx.placeParameter(value) }));
   if (ctx.lanes > 1) for (const input of graph.inputs) if (ctx.isBatched(input)) ctx.read(input, batchInnermost(input.type.shape));
   if (options.layout) placeConcats(ctx);
+  updateInPlace(ctx);
   for (const node of graph.nodes) {
     ctx.node = node.name;
     if (!moveSparse(ctx, node)) (loweringOf(node) as Lowering)(ctx, node);
@@ -155,21 +157,6 @@ function outputPlace(ctx: LoweringContext, value: Value) {
   const copy = { buffer: ctx.buffer(`${value.name}.out`, layout.size), offset: 0, layout };
   ctx.copyInto(value.type.shape, source, copy, false);
   return copy;
-}
-
-/** All new values exist before the first parameter changes. */
-function emitUpdates(ctx: LoweringContext): void {
-  const moves = ctx.graph.updates.map(({ parameter, value }) => {
-    const from = isConstant(value) || value.kind === "parameter" ? ctx.readAny(value) : ctx.read(value, linear(value.type.shape));
-    return { parameter, from, to: ctx.readAny(parameter) };
-  });
-  const clash = moves.filter((m) => moves.some((other) => other !== m && other.to.buffer === m.from.buffer));
-  for (const m of clash) {
-    const copy = { buffer: ctx.buffer(`${m.parameter.name}.next`, m.from.layout.size), offset: 0, layout: linear(m.parameter.type.shape) };
-    ctx.copyInto(m.parameter.type.shape, m.from, copy, false);
-    m.from = copy;
-  }
-  for (const m of moves) if (m.from.buffer !== m.to.buffer) ctx.copyInto(m.parameter.type.shape, m.from, m.to, true);
 }
 
 export type { KernelGraph } from "./kernel-graph.ts";

@@ -32,14 +32,14 @@ function lowerPlanePool(ctx: LoweringContext, node: Node, scale: number): void {
   const lanes = ctx.lanesOf(x);
   const { corner, input, narrow, ...slide } = slidingInput(ctx, x, y, window, max ? Number.NEGATIVE_INFINITY : 0);
   const output = narrow ? wideBuffer(ctx, y, lanes) : ctx.write(y);
-  const [n, c] = x.type.shape as [number, number];
+  const { region, count, steps } = slide.walk(output.layout);
   const problem: WindowProblem = {
     kind: max ? "max" : "sum",
-    channels: c,
+    channels: x.type.shape[1] as number,
     inStride: input.layout.strides[1] as number,
     outStride: output.layout.strides[1] as number,
     taps: slide.taps,
-    region: { ...slide.region, outPitch: output.layout.strides[2] as number },
+    region,
     columnStep: slide.columnStep,
     ...(slide.border === undefined ? {} : { border: slide.border }),
     scale,
@@ -48,7 +48,6 @@ function lowerPlanePool(ctx: LoweringContext, node: Node, scale: number): void {
     residual: false,
     activation: noActivation,
   };
-  const repeat = { count: lanes > 1 ? 1 : n, strides: [input.layout.strides[0] as number, output.layout.strides[0] as number] };
-  ctx.call(f32Window, problem, [corner, output], { repeat, joins: true });
+  ctx.call(f32Window, problem, [corner, output], { repeat: { count, strides: [steps.in, steps.out] }, joins: true });
   if (narrow) ctx.copyInto(y.type.shape, output, ctx.write(y), false);
 }

@@ -136,15 +136,18 @@ export function lowerMaxPoolGrad(ctx: LoweringContext, node: Node): void {
   const plain = window.pads.every((p) => p === 0);
   const source = plain ? ctx.readAny(x) : ctx.read(x, layout);
   const target = plain ? ctx.write(dx, ctx.compactLayout(dx)) : { buffer: ctx.buffer(`${dx.name}~`, layout.size), offset: layout.base, layout };
-  if (plain) fill(ctx, dx.type.shape, target, 0);
-  else fill(ctx, [layout.size], { buffer: target.buffer, offset: 0, layout: linear([layout.size]) }, 0);
+  const [oh, ow] = y.type.shape.slice(2) as [number, number];
+  const [kh, kw] = window.kernel;
+  const unspread = window.dilations.every((d) => d === 1);
+  const disjoint = unspread && kh <= window.strides[0] && kw <= window.strides[1];
+  const covered = disjoint && plain && oh * kh === x.type.shape[2] && ow * kw === x.type.shape[3];
+  if (plain && !covered) fill(ctx, dx.type.shape, target, 0);
+  else if (!plain) fill(ctx, [layout.size], { buffer: target.buffer, offset: 0, layout: linear([layout.size]) }, 0);
   const sameStrides = (a: Placed, b: Placed) => [1, 2].every((i) => a.layout.strides[i] === b.layout.strides[i]);
   invariant(sameStrides(source, target), "gradient of max pooling lies otherwise than its input");
   const out = ctx.readAny(y);
   const gradient = ctx.read(dy, { lanes: out.layout.lanes, strides: out.layout.strides, base: out.layout.base, size: out.layout.size });
-  const [oh, ow] = y.type.shape.slice(2) as [number, number];
   const pitch = source.layout.strides[2] as number;
-  const [kh, kw] = window.kernel;
   const problem = {
     channels: x.type.shape[1] as number,
     outH: oh,
@@ -156,6 +159,7 @@ export function lowerMaxPoolGrad(ctx: LoweringContext, node: Node): void {
     xStride: source.layout.strides[1] as number,
     yPitch: out.layout.strides[2] as number,
     yStride: out.layout.strides[1] as number,
+    disjoint,
   };
   ctx.call(f32MaxPoolGrad, problem, [corner(source), out, gradient, corner(target)]);
   if (!plain) ctx.copyInto(dx.type.shape, target, ctx.write(dx), false);

@@ -42,17 +42,19 @@ export function windowLayout(shape: readonly number[], window: Window, lanes: nu
 /**
  * The layout that sliding kernels (depthwise, pooling) read: they step by 1 or 2 columns themselves, where neighbours in memory are
  * neighbours in a row, so that planes need no splitting, and then mask what lies outside of planes, so that these need no padding. `rowStep` and
- * `columnStep` tell how they step.
+ * `columnStep` tell how they step. With the batch innermost and strides (`pixelwise`) each pixel is a row of its own.
  */
 export function slidingLayout(
   shape: readonly number[],
   window: Window,
   lanes: number,
   padValue: number,
-): { readonly layout: Layout | undefined; readonly rowStep: number; readonly columnStep: 1 | 2; readonly masks: boolean } {
+): { readonly layout: Layout | undefined; readonly rowStep: number; readonly columnStep: 1 | 2; readonly masks: boolean; readonly pixelwise: boolean } {
   const [sh, sw] = window.strides;
-  if (lanes > 1 || sw > 2) return { layout: windowLayout(shape, window, lanes, padValue), rowStep: 1, columnStep: 1, masks: false };
-  return { layout: undefined, rowStep: sh, columnStep: sw === 2 ? 2 : 1, masks: !isUnit(window) };
+  const plain = { rowStep: 1, columnStep: 1, masks: false, pixelwise: false } as const;
+  if (lanes > 1 && sh * sw > 1) return { ...plain, layout: windowLayout(shape, { ...window, strides: [1, 1] }, lanes, padValue), pixelwise: true };
+  if (lanes > 1 || sw > 2) return { ...plain, layout: windowLayout(shape, window, lanes, padValue) };
+  return { layout: undefined, rowStep: sh, columnStep: sw === 2 ? 2 : 1, masks: !isUnit(window), pixelwise: false };
 }
 
 /** Row and column of each tap, row by row, from a window's corner. */

@@ -12,9 +12,10 @@ const problems: fc.Arbitrary<MaxPoolGradProblem & { readonly xSize: number; read
     lanes: fc.constantFrom(4, 8, 12),
     kernel: fc.constantFrom(2, 3, 1),
     stride: fc.constantFrom(1, 2, 3),
+    sets: fc.boolean(),
     gaps: fc.array(fc.constantFrom(0, 3, 5), { minLength: 4, maxLength: 4 }),
   })
-  .map(({ channels, outH, outW, lanes, kernel, stride, gaps }) => {
+  .map(({ channels, outH, outW, lanes, kernel, stride, sets, gaps }) => {
     const [a, b, c, d] = gaps as [number, number, number, number];
     const pitch = ((outW - 1) * stride + kernel) * lanes + a;
     const rows = (outH - 1) * stride + kernel;
@@ -23,7 +24,7 @@ const problems: fc.Arbitrary<MaxPoolGradProblem & { readonly xSize: number; read
     const yStride = outH * yPitch + d;
     const taps = Array.from({ length: kernel * kernel }, (_, t) => Math.floor(t / kernel) * pitch + (t % kernel) * lanes);
     const steps = { rowStep: stride * pitch, columnStep: stride * lanes };
-    return { channels, outH, outW, lanes, ...steps, taps, xStride, yPitch, yStride, xSize: channels * xStride, ySize: channels * yStride };
+    return { channels, outH, outW, lanes, disjoint: sets && kernel <= stride, ...steps, taps, xStride, yPitch, yStride, xSize: channels * xStride, ySize: channels * yStride };
   });
 
 describe("f32-max-pool-grad", () => {

@@ -2,8 +2,8 @@ import { f32x4, i32, v128 } from "../../codegen/wasm/code.ts";
 import { defineKernel } from "../kernel.ts";
 
 /**
- * dx[c, argmax of the window at p] += dy[c, p]; the first of equal maxima takes it. dx has x's layout and starts as zeros. The batch is
- * innermost: every position is `lanes` contiguous elements, a multiple of 4.
+ * dx[c, argmax of the window at p] += dy[c, p]; the first of equal maxima takes it. dx has x's layout and starts as zeros, unless windows do not share
+ * elements (`disjoint`): then what they cover is set. The batch is innermost: every position is `lanes` contiguous elements, a multiple of 4.
  */
 export interface MaxPoolGradProblem {
   readonly channels: number;
@@ -17,6 +17,7 @@ export interface MaxPoolGradProblem {
   readonly xStride: number;
   readonly yPitch: number;
   readonly yStride: number;
+  readonly disjoint: boolean;
 }
 
 export type MaxPoolGradChoice = Record<string, never>;
@@ -57,7 +58,8 @@ export const f32MaxPoolGrad = defineKernel<MaxPoolGradProblem, MaxPoolGradChoice
                 const dx = fn.let(i32.add(operand("dx"), source));
                 for (const tap of p.taps) {
                   fn.set(hit, f32x4.eq(v128.load(x, 4 * tap), maximum));
-                  fn.store(dx, f32x4.add(v128.load(dx, 4 * tap), v128.and(gradient, hit)), 4 * tap);
+                  const part = v128.and(gradient, hit);
+                  fn.store(dx, p.disjoint ? part : f32x4.add(v128.load(dx, 4 * tap), part), 4 * tap);
                   fn.set(gradient, v128.andnot(gradient, hit));
                 }
                 fn.set(at, i32.add(at, i32.const(16)));
