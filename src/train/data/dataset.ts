@@ -64,12 +64,13 @@ export function imageDataset(source: ImageSource): Dataset {
       for (let n = 0; n < indices.length; n++) {
         const index = indices[n] as number;
         outLabels[n] = labels[index] as number;
+        // The engine's own conversion of a whole image is far faster than one by elements.
+        out.set(images.subarray(index * size, (index + 1) * size), n * size);
         for (let c = 0; c < channels; c++) {
           const gain = gains[c] as number;
           const shift = shifts[c] as number;
-          const from = index * size + c * plane;
-          const to = n * size + c * plane;
-          for (let p = 0; p < plane; p++) out[to + p] = (images[from + p] as number) * gain - shift;
+          const first = n * size + c * plane;
+          for (let p = first; p < first + plane; p++) out[p] = (out[p] as number) * gain - shift;
         }
       }
     },
