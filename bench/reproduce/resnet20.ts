@@ -15,16 +15,18 @@ import type { Recipe, RecipeContext, RecipeResult } from "./recipe.ts";
 
 /** Images that the layers are fitted to before anything is trained. */
 const fittedTo = 2048;
-const rates = [5, 10];
 
-/** One rate: ADMM from the net that was fitted layer by layer, then retraining of what is left; all of it learns from the dense net. */
-const planOf = (rate: number): PlanOptions => ({
+/** Of one rate: ADMM from the net that was fitted layer by layer, then retraining of what is left; all of it learns from the dense net. */
+const planOf = (rate: number, admmEpochs: number, retrainEpochs: number, peak: number): PlanOptions => ({
   rate,
   batch: 64,
   distill: { temperature: 4, weight: 0.9 },
-  admm: { epochs: 3, schedule: { kind: "cosine", peak: 1e-3, floor: 0.1 } },
-  retrain: { epochs: 10, schedule: { kind: "cosine", peak: 1.5e-3 } },
+  admm: { epochs: admmEpochs, schedule: { kind: "cosine", peak: 1e-3, floor: 0.1 } },
+  retrain: { epochs: retrainEpochs, schedule: { kind: "cosine", peak } },
 });
+
+/** By the share of zeros, each from the one before. An epoch takes the longer the more is left. */
+const plans: Readonly<Record<number, PlanOptions>> = { 80: planOf(5, 2, 9, 1.5e-3), 90: planOf(10, 4, 20, 2e-3) };
 
 interface Images {
   readonly train: Dataset;
@@ -75,10 +77,9 @@ export const resnet20: Recipe = {
       );
 
     const results: Record<string, Measured> = { dense: (await stage("dense", async () => dense)).measured };
-    let last = dense;
-    for (const rate of rates) {
-      const zeros = Math.round(100 * (1 - 1 / rate));
-      const options = { rate, seed, batch: 32 };
+    let [last, simplest] = [dense, dense];
+    for (const [zeros, plan] of Object.entries(plans)) {
+      const options = { sparsity: Number(zeros) / 100, seed, batch: 32 };
       const { net, measured } = await stage(`layerwise${zeros}`, () =>
         compressPostTraining(last, options, fitted, {
           makeStepper,
@@ -88,10 +89,13 @@ export const resnet20: Recipe = {
         }).then((r) => r.graph),
       );
       results[`layerwise${zeros}`] = measured;
-      const admm = await trained(`pruned${zeros}`, net, planOf(rate));
+      const admm = await trained(`pruned${zeros}`, net, plan);
       results[`pruned${zeros}`] = admm.measured;
-      if (context.baselines) results[`magnitude${zeros}`] = (await trained(`magnitude${zeros}`, dense, { ...planOf(rate), method: "magnitude" })).measured;
       last = admm.net;
+      if (!context.baselines) continue;
+      const magnitude = await trained(`magnitude${zeros}`, simplest, { ...plan, method: "magnitude" });
+      results[`magnitude${zeros}`] = magnitude.measured;
+      simplest = magnitude.net;
     }
     return report(results);
   },
