@@ -10,6 +10,7 @@ import { stagingOf } from "../lower/staging.ts";
 import { emitCompact, emitIndices, emitScatter } from "./non-zeros.ts";
 import { emitLevels } from "./prepare-levels.ts";
 import { emitPack } from "./prepare-pack.ts";
+import { emitPairRows } from "./prepare-pairs.ts";
 import { emitRows, emitTable } from "./prepare-stream.ts";
 import { emitWinograd } from "./prepare-winograd.ts";
 
@@ -24,7 +25,7 @@ export interface PrepareFunctions {
   readonly levels: (sparse: boolean) => FunctionRef;
   readonly pack: () => FunctionRef;
   readonly winograd: () => FunctionRef;
-  readonly rows: (shape: Pick<StreamShape, "group" | "filters">) => FunctionRef;
+  readonly rows: (shape: Pick<StreamShape, "group" | "filters" | "alike">) => FunctionRef;
 }
 
 /** Each is emitted when it is first asked for. */
@@ -42,7 +43,7 @@ export function prepareFunctions(builder: ModuleBuilder): PrepareFunctions {
     levels: (sparse) => once((b) => emitLevels(b, sparse), `levels ${sparse}`),
     pack: () => once(emitPack),
     winograd: () => once(emitWinograd),
-    rows: (shape) => once((b) => emitRows(b, shape), `rows ${shape.group} ${shape.filters}`),
+    rows: (shape) => (shape.alike ? once((b) => emitRows(b, shape), `rows ${shape.group} ${shape.filters}`) : once(emitPairRows)),
   };
 }
 

@@ -2,11 +2,13 @@ import { invariant } from "../errors.ts";
 import { type Activation, noActivation } from "../ir/activation.ts";
 import { type ConstantValue, isConstant, type Node, type Value } from "../ir/graph.ts";
 import { elementCount } from "../ir/types.ts";
+import { withoutSharedLoads } from "../kernels/kernel.ts";
 import type { Region } from "../kernels/region.ts";
 import { f32Gemm, type GemmChoice, type GemmProblem, type GemmWeights, weightSlack } from "../kernels/wasm/f32-gemm.ts";
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../kernels/wasm/f32-spmm.ts";
 import { f32Winograd, type WinogradChoice, type WinogradProblem, winogradScratch } from "../kernels/wasm/f32-winograd.ts";
 import { packedTile } from "../kernels/wasm/spmm-packing.ts";
+import { alikeFilters } from "../kernels/wasm/spmm-space.ts";
 import { streamBytes } from "../kernels/weight-stream.ts";
 import { winogradPoints } from "../kernels/winograd.ts";
 import type { LoweringContext, Placed } from "./context.ts";
@@ -137,7 +139,8 @@ function weightsOf(ctx: LoweringContext, { w, group }: ConvProblem, sources: Sou
   if ("spmm" in choice) {
     const { group: entries, filters, channels: pass, tile, packed: relative } = choice.spmm;
     const whole = relative ? packedTile({ taps, region: walk.region }, tile) : undefined;
-    const stream = { m, channels, taps: whole?.taps ?? taps, group: entries, filters, pass, relative } as const;
+    const alike = alikeFilters({ block: sources.sparse?.(walk).block ?? 1 }, choice.spmm);
+    const stream = { m, channels, taps: whole?.taps ?? taps, group: entries, filters, alike, pass, relative } as const;
     const stride = whole?.stride ?? channelStride;
     const live = ctx.sparse.get(w);
     if (live !== undefined) return [liveStream(ctx, live, stream, stride)];
@@ -186,12 +189,15 @@ function choosePlan(ctx: LoweringContext, conv: ConvProblem, { input, windowed, 
   const inPitch = input.layout.strides[2] as number;
   const w = ow * lanes;
   const plans: Plan[] = [];
+  // Values that are put into the stream in each run find their places where every filter is a row of its own.
+  const ofLanes = lanes > 1 ? spmmOfLines : f32Spmm;
+  const sparseProduct = ctx.sparse.has(conv.w) ? withoutSharedLoads(ofLanes) : ofLanes;
   const add = (output: Layout, region: Region, junk: boolean, extraCost: number) => {
     if (region.w < 4) return;
     const walk = { region, outStride: output.strides[1] as number, residual: conv.residual !== undefined && !junk, activation: junk ? noActivation : conv.activation };
     const times = batches * conv.group;
     const gemm = ctx.best(f32Gemm, product(walk));
-    const spmm = sparse && ctx.best(lanes > 1 ? spmmOfLines : f32Spmm, sparse(walk));
+    const spmm = sparse && ctx.best(sparseProduct, sparse(walk));
     const transformed = winograd && region.h >= 4 && !junk ? ctx.best(f32Winograd, winograd(walk)) : undefined;
     if (transformed !== undefined) plans.push({ output, walk, junk, choice: { winograd: transformed.choice }, cost: transformed.cost * times + extraCost });
     if (gemm !== undefined) plans.push({ output, walk, junk, choice: { gemm: gemm.choice }, cost: gemm.cost * times + extraCost });

@@ -66,7 +66,7 @@ function lowerRows(ctx: LoweringContext, x: Value, w: ConstantValue, bias: Value
   const sparseCost = ctx.best(f32Spmv, sparse)?.cost ?? Number.POSITIVE_INFINITY;
   const macs = rows * m * k;
   if (sparseCost < denseCost) {
-    const stream = { m, channels: k, taps: [0], group: 4, filters: 1, pass: k, relative: false } as const;
+    const stream = { m, channels: k, taps: [0], group: 4, filters: 1, alike: true, pass: k, relative: false } as const;
     const weights = ctx.weights(w, { kind: "stream", channelStride: 1, ...stream }, streamBytes(stream, w.data as Float32Array));
     ctx.call(f32Spmv, sparse, [source, { buffer: weights, offset: 0 }, ...rest], { macs });
   } else ctx.call(f32Matvec, dense, [source, ctx.readAny(w), ...rest], { macs });

@@ -29,5 +29,6 @@ export function stagingOf({ encoding, bytes, shape }: StoredConstant, spec: Prep
   const copied = spec.kind !== "expand" && (stream ? !isSparse : isSparse || encoding.levels !== undefined);
   const floats = values + (copied ? 4 * elements : 0);
   const decoded = encoding.levels === undefined || (!isSparse && !stream) ? 0 : isSparse ? encoding.count : elements;
-  return { table, indices, values, floats, bytes: floats + 4 * decoded };
+  // Who merges the lists of two filters reads a value behind the last one, and drops it.
+  return { table, indices, values, floats, bytes: floats + 4 * decoded + (stream ? 4 : 0) };
 }

@@ -33,7 +33,7 @@ function graphOf(calls: readonly KernelCall[]): KernelGraph {
     name: "net",
     target: targets["wasm-x64-plain"],
     calls,
-    prepare: [{ constant, spec: { kind: "stream", m: 5, channels: 5, channelStride: 1, taps: [0], group: 4, filters: 1, pass: 5, relative: false }, to: weights }],
+    prepare: [{ constant, spec: { kind: "stream", m: 5, channels: 5, channelStride: 1, taps: [0], group: 4, filters: 1, alike: true, pass: 5, relative: false }, to: weights }],
     inputs: [{ name: "x", dtype: "float32", shape: [5], place: at(x) }],
     outputs: [{ name: "y", dtype: "float32", shape: [5], place: at(y) }],
     parameters: [],

@@ -3,6 +3,7 @@ import { describe, test } from "vitest";
 import { targets } from "../../src/codegen/target.ts";
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../../src/kernels/wasm/f32-spmm.ts";
 import { packedTile } from "../../src/kernels/wasm/spmm-packing.ts";
+import { alikeFilters } from "../../src/kernels/wasm/spmm-space.ts";
 import { blank, checkKernel, fuzz } from "./harness.ts";
 import { activated, activations, at, forEachOutput, inSpan, noise, outSpan, regions, tapLists } from "./problems.ts";
 import { paired, prune, stream } from "./weights.ts";
@@ -60,7 +61,7 @@ function check({ problem: p, zeros, emptyRows }: Case, seed: number, more: (choi
   const streamOf = ({ group, filters, channels: pass, packed, tile }: SpmmChoice) => {
     const whole = packed ? packedTile(p, tile) : undefined;
     const packedOffset = (k: number) => (Math.floor(k / taps.length) % pass) * (whole?.stride ?? 0) + at(whole?.taps ?? [], k % taps.length);
-    return stream(w, { m: p.m, channels, taps, group, filters, pass, relative: packed }, packed ? packedOffset : offsetOf);
+    return stream(w, { m: p.m, channels, taps, group, filters, alike: alikeFilters(p, { filters }), pass, relative: packed }, packed ? packedOffset : offsetOf);
   };
   const choices = Object.values(targets).flatMap((target) => [...f32Spmm.choices(p, target), ...more(f32Spmm.choices(p, target))]);
   const longest = choices.map(streamOf).reduce((a, b) => (b.length > a.length ? b : a));

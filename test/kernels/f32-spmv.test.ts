@@ -34,7 +34,7 @@ function check({ zeros, emptyRows, ...rest }: typeof cases extends fc.Arbitrary<
     }
   const operands = {
     x: { data: x },
-    w: { data: stream(w, { m: p.m, channels: p.k, taps: [0], group: 4, filters: 1, pass: p.k, relative: false }, (k) => k) },
+    w: { data: stream(w, { m: p.m, channels: p.k, taps: [0], group: 4, filters: 1, alike: true, pass: p.k, relative: false }, (k) => k) },
     ...(p.bias ? { bias: { data: bias } } : {}),
     y: { data: blank(p.rows * p.m) },
   };

@@ -10,6 +10,7 @@ export function packed(w: Float32Array, m: number, depth: number, filters: numbe
 
 /** A weight stream; groups are filled up with the last offset and weight 0. */
 export function stream(w: Float32Array, shape: StreamShape, offsetOf: (k: number) => number): Int32Array {
+  if (!shape.alike) return pairStream(w, shape, offsetOf);
   const { m, channels, taps, group, filters, pass } = shape;
   const depth = channels * taps.length;
   const words: number[] = new Array<number>(streamHeaderBytes(shape) / 4).fill(0);
@@ -30,6 +31,44 @@ export function stream(w: Float32Array, shape: StreamShape, offsetOf: (k: number
     }
   words[head] = words.length * 4;
   for (let i = 0; i < group * (1 + filters); i++) words.push(0);
+  return Int32Array.from(words);
+}
+
+/** A weight stream of rows of two filters that are not alike. */
+function pairStream(w: Float32Array, shape: StreamShape, offsetOf: (k: number) => number): Int32Array {
+  const { m, channels, taps, pass } = shape;
+  const depth = channels * taps.length;
+  const words: number[] = new Array<number>(streamHeaderBytes(shape) / 4).fill(0);
+  const bits = new Int32Array(w.buffer, w.byteOffset, w.length);
+  let head = 0;
+  for (let first = 0; first < depth; first += pass * taps.length)
+    for (let row = 0; row < m; row += 2) {
+      const places = Array.from({ length: Math.min(depth, first + pass * taps.length) - first }, (_, i) => first + i);
+      const has = (f: number, k: number) => w[(row + f) * depth + k] !== 0;
+      const weight = (f: number, k: number) => bits[(row + f) * depth + k] as number;
+      const counts = [0, 1].map((f) => Array.from({ length: depth }, (_, k) => k).filter((k) => has(f, k)).length) as [number, number];
+      const swapped = counts[1] > counts[0];
+      const order = swapped ? [1, 0] : [0, 1];
+      const own = order.map((f) => places.filter((k) => has(f, k) && !has(1 - f, k)).map((k) => [4 * offsetOf(k), weight(f, k)] as const)) as [
+        (readonly [number, number])[],
+        (readonly [number, number])[],
+      ];
+      const groups = Math.ceil(own[1].length / 2);
+      const lists = [
+        places.filter((k) => has(0, k) && has(1, k)).map((k) => [4 * offsetOf(k), ...order.map((f) => weight(f, k))]),
+        Array.from({ length: groups }, (_, g) => {
+          const four = own.flatMap((list) => [list[2 * g] ?? [0, 0], list[2 * g + 1] ?? [0, 0]]);
+          return [...four.map(([offset]) => offset), ...four.map(([, value]) => value)];
+        }),
+        own[0].slice(2 * groups),
+      ];
+      for (const list of lists) {
+        words[head++] = words.length * 4;
+        words.push(...list.flat());
+      }
+      words[head++] = Number(swapped);
+    }
+  words[head] = words.length * 4;
   return Int32Array.from(words);
 }
 

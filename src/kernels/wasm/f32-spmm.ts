@@ -1,12 +1,14 @@
 import { f32x4, type I32, i32, v128 } from "../../codegen/wasm/code.ts";
-import type { Local } from "../../codegen/wasm/function.ts";
+import type { FunctionBuilder, Local } from "../../codegen/wasm/function.ts";
 import { type Activation, noActivation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext, roundedCount } from "../kernel.ts";
 import { type Region, setTileOffsets, type Tile, tilesOf, vectorOffsets } from "../region.ts";
 import { activator } from "../vector-math.ts";
+import { headWords } from "../weight-stream.ts";
 import { walkEntries } from "./spmm-entries.ts";
 import { emitPacking, packedSize, packedTile } from "./spmm-packing.ts";
-import { passesOf, spmmChoices, spmmCost } from "./spmm-space.ts";
+import { walkPairs } from "./spmm-pairs.ts";
+import { alikeFilters, passesOf, spmmChoices, spmmCost } from "./spmm-space.ts";
 
 /**
  * y[m, p] = act(bias[m] + Σ over the non-zeros of row m of weight · x[p + offset] + residual[m, p]): convolution with sparse filters, 1×1
@@ -16,7 +18,8 @@ import { passesOf, spmmChoices, spmmCost } from "./spmm-space.ts";
  * rows of filters for the tile, whose sums wait in operand `scratch` for the next pass.
  *
  * Weight stream: for each pass its rows' byte offsets (relative to the stream), and behind the last the stream's end; then the rows of pass 0, of
- * pass 1, …: groups of `group` byte offsets followed by `group` weights (of each filter of the row). Rows are filled up with zero weights.
+ * pass 1, …: groups of `group` byte offsets followed by `group` weights (of each filter of the row). Rows are filled up with zero weights. Rows of two filters that are
+ * not alike have three lists, see `StreamShape`.
  */
 export interface SpmmProblem {
   readonly m: number;
@@ -40,7 +43,7 @@ export interface SpmmChoice {
   readonly group: 1 | 2 | 4;
   /** Vectors that are loaded before the first of them is multiplied, across groups and rows of the stream too. */
   readonly ahead: number;
-  /** Filters of a row of the stream, at most the problem's `block`. */
+  /** Filters of a row of the stream. Where the problem's `block` is less, they share what is loaded at the places where both are non-zero. */
   readonly filters: 1 | 2;
   /** Channels of a pass. */
   readonly channels: number;
@@ -129,6 +132,23 @@ function emitBias({ fn, operand }: EmitContext, p: SpmmProblem, { tile, filters 
   });
 }
 
+/** Where something of each filter of a row lies. */
+type FilterPlaces = readonly { readonly address: Local<"i32">; readonly offset: number }[];
+
+/** Of two filters, `bytes` apart; the other way round if `swapped` is 1. */
+function ofFilters(fn: FunctionBuilder, first: Local<"i32"> | undefined, bytes: number, swapped: Local<"i32"> | undefined): FilterPlaces | undefined {
+  if (first === undefined) return undefined;
+  if (swapped === undefined) return [0, bytes].map((offset) => ({ address: first, offset }));
+  const moved = fn.let(i32.mul(swapped, i32.const(bytes)));
+  return [i32.add(first, moved), i32.sub(i32.add(first, i32.const(bytes)), moved)].map((address) => ({ address: fn.let(address), offset: 0 }));
+}
+
+/** Address and static offset of what lies `behind` the place of filter f. */
+function at(places: FilterPlaces, f: number, behind: number): [I32, number] {
+  const { address, offset } = places[f] as FilterPlaces[0];
+  return [address, offset + behind];
+}
+
 /** One pass over all rows; the accumulators start with the sums so far, or with the bias, and end as sums, or in y. */
 function emitPass(context: EmitContext, p: SpmmProblem, choice: SpmmChoice, walk: Walk, pass: I32, sums: Local<"i32"> | undefined, finishes: boolean): void {
   const { fn, target, operand } = context;
@@ -136,11 +156,13 @@ function emitPass(context: EmitContext, p: SpmmProblem, choice: SpmmChoice, walk
   const { inOffset, outOffset } = walk;
   const vectors = tile.rows * tile.vectors;
   const stream = operand("w");
+  const alike = alikeFilters(p, choice);
+  const words = headWords({ alike });
   const source = fn.let(i32.add(operand("x"), inOffset));
   if (walk.packed !== undefined) emitPacking(context, p, choice, source, walk.packed, pass);
   const x = walk.packed ?? source;
   const row = fn.let(walk.firstRow);
-  const head = fn.let(i32.add(stream, i32.shl(i32.add(i32.mul(pass, i32.const(p.m / filters)), row), i32.const(2))));
+  const head = fn.let(i32.add(stream, i32.mul(i32.add(i32.mul(pass, i32.const(p.m / filters)), row), i32.const(4 * words))));
   const filter = i32.mul(row, i32.const(filters));
   const bias = sums === undefined && p.bias ? fn.let(i32.add(operand("bias"), i32.shl(filter, i32.const(2)))) : undefined;
   const planes = i32.add(i32.mul(filter, i32.const(p.outStride * 4)), outOffset);
@@ -151,29 +173,34 @@ function emitPass(context: EmitContext, p: SpmmProblem, choice: SpmmChoice, walk
   const acc = Array.from({ length: filters }, () => fn.locals("v128", vectors));
   const inPitch = walk.packed === undefined ? p.region.inPitch : (packedTile(p, tile)?.width ?? 0);
   const places = vectorOffsets(tile, p.region.outPitch);
-  const outOffsets = acc.map((_, f) => places.map((o) => f * p.outStride * 4 + o));
   const advance = (local: Local<"i32"> | undefined, bytes: number) => {
     if (local !== undefined) fn.set(local, i32.add(local, i32.const(bytes)));
   };
-  const groups = walkEntries(context, { ...choice, inPitch, x, first: i32.add(stream, i32.load(head)), acc });
-  const placeOf = (f: number, i: number): number => (outOffsets[f] as number[])[i] as number;
+  const groups = (alike ? walkEntries : walkPairs)(context, { ...choice, inPitch, x, first: i32.add(stream, i32.load(head)), acc });
   const all = acc.flatMap((part, f) => part.map((a, i) => ({ a, f, i })));
   fn.for(row, walk.lastRow, 1, () => {
-    const biases = acc.map((_, f) => (bias === undefined ? undefined : fn.let(v128.load32Splat(bias, 4 * f))));
+    const swapped = alike ? undefined : fn.let(i32.load(head, 12));
+    const biasOf = ofFilters(fn, bias, 4, swapped);
+    const sumOf = ofFilters(fn, sum, 16 * vectors, swapped);
+    const residualOf = ofFilters(fn, residual, 4 * p.outStride, swapped);
+    const biases = acc.map((_, f) => biasOf && fn.let(v128.load32Splat(...at(biasOf, f, 0))));
     for (const { a, f, i } of all) {
-      const start = sum === undefined ? biases[f] : v128.load(sum, 16 * (f * vectors + i));
-      const added = residual && v128.load(residual, placeOf(f, i));
+      const start = sumOf === undefined ? biases[f] : v128.load(...at(sumOf, f, 16 * i));
+      const added = residualOf && v128.load(...at(residualOf, f, places[i] as number));
       fn.set(a, start === undefined || added === undefined ? (start ?? added ?? f32x4.const(0)) : f32x4.add(start, added));
     }
-    fn.set(stop, i32.add(stream, i32.load(head, 4)));
-    fn.while(i32.ltU(groups.entry, stop), groups.emit);
+    groups.lists.forEach((emit, l) => {
+      fn.set(stop, i32.add(stream, i32.load(head, 4 * (l + 1 < groups.lists.length ? l + 1 : words))));
+      fn.while(i32.ltU(groups.entry, stop), emit);
+    });
+    const yOf = ofFilters(fn, y, 4 * p.outStride, swapped);
     const activate = activator(fn, target, y === undefined ? noActivation : p.activation);
     // Cores that issue in order would wait between an activation and its store.
     const distance = target.inOrder ? Math.min(2, all.length) : all.length;
     for (const { a } of all.slice(0, distance)) activate(a);
     all.forEach(({ a, f, i }, k) => {
-      if (y !== undefined) fn.store(y, a, placeOf(f, i));
-      else if (sum !== undefined) fn.store(sum, a, 16 * (f * vectors + i));
+      const [address, offset] = yOf === undefined ? at(sumOf as FilterPlaces, f, 16 * i) : at(yOf, f, places[i] as number);
+      fn.store(address, a, offset);
       const later = all[k + distance];
       if (later !== undefined) activate(later.a);
     });
@@ -181,6 +208,6 @@ function emitPass(context: EmitContext, p: SpmmProblem, choice: SpmmChoice, walk
     advance(residual, p.outStride * 4 * filters);
     advance(y, p.outStride * 4 * filters);
     advance(sum, 16 * vectors * filters);
-    advance(head, 4);
+    advance(head, 4 * words);
   });
 }

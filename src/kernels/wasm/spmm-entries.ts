@@ -25,8 +25,8 @@ export interface EntryWalk {
 export interface EntryCode {
   /** Address of the next group. */
   readonly entry: Local<"i32">;
-  /** acc[f] += weight[f] · x[offset …] for the entries of a group, and on to the next one. */
-  emit(): void;
+  /** For each list of a row: acc[f] += weight[f] · x[offset …] for the entries of a group, and on to the next one. */
+  readonly lists: readonly (() => void)[];
 }
 
 /** Vectors of a tile whose loads share an address, `delta` bytes from the tile's: the first of them, and their offsets from the address. */
@@ -49,7 +49,7 @@ function segmentsOf(offsets: readonly number[], folds: (offset: number) => boole
 }
 
 /** What both ways of walking share: addresses, loads, weights and multiplications. */
-function entryParts({ fn, target }: EmitContext, walk: EntryWalk) {
+export function entryParts({ fn, target }: EmitContext, walk: EntryWalk) {
   const { group, filters, acc } = walk;
   // Where not all offsets fold, one of 0 makes the load add base and index itself, at a cost: the base lies before the tile.
   const before = target.maxUnalignedOffset < target.maxFoldedOffset ? 16 : 0;
@@ -125,7 +125,7 @@ function walkNow(context: EmitContext, walk: EntryWalk): EntryCode {
     }
     parts.next();
   };
-  return { entry: parts.entry, emit };
+  return { entry: parts.entry, lists: [emit] };
 }
 
 /** Turns before its first load in which an entry's offset is loaded, and in which its address is computed; one turn is one load and its multiplications. */
@@ -205,8 +205,8 @@ function walkAhead(context: EmitContext, walk: EntryWalk): EntryCode {
     for (const s of carriedSegments) fn.set(addressAt(0, s), addressAt(group, s));
     parts.next();
   };
-  return { entry: parts.entry, emit };
+  return { entry: parts.entry, lists: [emit] };
 }
 
-/** Starts a walk over groups of entries, to be gone on with by `emit` for each group. */
+/** Starts a walk over groups of entries, of one list a row. */
 export const walkEntries = (context: EmitContext, walk: EntryWalk): EntryCode => (walk.ahead === 0 ? walkNow(context, walk) : walkAhead(context, walk));

@@ -6,6 +6,9 @@ import { type PackedTile, packedTile } from "./spmm-packing.ts";
 
 export const passesOf = (p: SpmmProblem, choice: Pick<SpmmChoice, "channels">): number => Math.ceil(p.channels / choice.channels);
 
+/** Whether the filters of a row of the stream are non-zero at the same places. */
+export const alikeFilters = (p: Pick<SpmmProblem, "block">, { filters }: Pick<SpmmChoice, "filters">): boolean => filters <= p.block;
+
 /** Cache lines of 64 bytes that a tile reads of one channel. */
 function linesOf(p: SpmmProblem, tile: Tile): number {
   const spans: { from: number; to: number }[] = [];
@@ -82,15 +85,25 @@ function groupsAhead(p: SpmmProblem, tile: Tile, filters: 1 | 2): Groups[] {
   return groups.length > 0 ? groups : [{ group: 4, ahead: 0 }];
 }
 
+/** Lists of filters that are not alike have no groups. */
+const listsOfPairs: readonly Groups[] = [{ group: 1, ahead: 0 }];
+
+/**
+ * Whether two filters with non-zeros at different places may make a row. Their own places are multiplied in turn, in one block of code, which has no registers for
+ * all that it loads.
+ */
+const pairsFilters = (p: SpmmProblem, target: Target): boolean => p.m % 2 === 0 && !target.inOrder && !target.loadsFirst;
+
 export function spmmChoices(p: SpmmProblem, target: Target): SpmmChoice[] {
   const choices: SpmmChoice[] = [];
   for (const filters of [1, 2] as const) {
-    if (filters > p.block) continue;
+    const alike = alikeFilters(p, { filters });
+    if (!alike && !pairsFilters(p, target)) continue;
     for (const tile of target.inOrder ? tilesThatFill(p.region, largestTile(filters, target)) : usualTiles(p.region, filters)) {
       if ((registersOf(tile, target) + 1) * filters + 1 > target.vectorRegisters) continue;
       const split = tilesOf(p.region, tile).count >= 8 ? "tiles" : "filters";
       for (const passes of passesFor(p, tile, target, split))
-        for (const groups of target.inOrder ? groupsAhead(p, tile, filters) : groupsNow) choices.push({ tile, ...groups, filters, ...passes, split });
+        for (const groups of !alike ? listsOfPairs : target.inOrder ? groupsAhead(p, tile, filters) : groupsNow) choices.push({ tile, ...groups, filters, ...passes, split });
     }
   }
   return choices;
@@ -145,9 +158,25 @@ function costAhead(p: SpmmProblem, choice: SpmmChoice, target: Target): number {
   return tilesOf(p.region, tile).count * (entries * perEntry + rows * (perRow + (passes - 1) * (5 + 3 * filters * vectors)));
 }
 
+/** Filters with non-zeros at different places, two a row. */
+function costOfPairs(p: SpmmProblem, choice: SpmmChoice, target: Target): number {
+  const vectors = registersOf(choice.tile, target);
+  const rows = p.m / 2;
+  const passes = passesOf(p, choice);
+  const reading = choice.packed ? packedReading(p, choice, target) : scatteredReading(p, choice, target);
+  // As of zeros at random places.
+  const shared = (p.nonZeros / 2) * (p.nonZeros / (p.m * p.channels * p.taps.length));
+  const own = p.nonZeros / 2 - shared;
+  const compute = 2 * vectors * 0.52;
+  const entries = shared * (Math.max(compute + 0.6, reading.far) + reading.translation + 0.4) + own * (Math.max(compute + 0.5, 2 * reading.far) + 2 * reading.translation + 0.8);
+  const sums = (passes - 1) * rows * 2 * vectors * 1.6;
+  return tilesOf(p.region, choice.tile).count * (entries + passes * (rows * (2 * vectors * 1.2 + 30) + reading.first) + sums);
+}
+
 /** Estimated cycles. */
 export function spmmCost(p: SpmmProblem, choice: SpmmChoice, target: Target): number {
   if (target.inOrder) return costAhead(p, choice, target);
+  if (!alikeFilters(p, choice)) return costOfPairs(p, choice, target);
   const { tile, group, filters } = choice;
   const vectors = registersOf(tile, target);
   const rows = p.m / filters;
