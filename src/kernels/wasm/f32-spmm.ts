@@ -5,10 +5,11 @@ import { defineKernel, type EmitContext, roundedCount } from "../kernel.ts";
 import { type Region, setTileOffsets, type Tile, tilesOf, vectorOffsets } from "../region.ts";
 import { activator } from "../vector-math.ts";
 import { headWords } from "../weight-stream.ts";
+import { spmmCost } from "./spmm-cost.ts";
 import { walkEntries } from "./spmm-entries.ts";
 import { emitPacking, packedSize, packedTile } from "./spmm-packing.ts";
 import { walkPairs } from "./spmm-pairs.ts";
-import { alikeFilters, passesOf, spmmChoices, spmmCost } from "./spmm-space.ts";
+import { alikeFilters, passesOf, spmmChoices } from "./spmm-space.ts";
 
 /**
  * y[m, p] = act(bias[m] + Σ over the non-zeros of row m of weight · x[p + offset] + residual[m, p]): convolution with sparse filters, 1×1

@@ -20,8 +20,26 @@ export interface PackedTile {
   readonly stride: number;
 }
 
+/** What is computed of taps and a tile, once for each pitch: choosing asks for it again and again. */
+export function ofTile<T>(
+  known: WeakMap<readonly number[], Map<string, T>>,
+  p: Pick<SpmmProblem, "taps" | "region">,
+  tile: Tile,
+  compute: (p: Pick<SpmmProblem, "taps" | "region">, tile: Tile) => T,
+): T {
+  const of = known.get(p.taps) ?? new Map<string, T>();
+  known.set(p.taps, of);
+  const key = `${tile.rows} ${tile.vectors} ${p.region.inPitch}`;
+  if (!of.has(key)) of.set(key, compute(p, tile));
+  return of.get(key) as T;
+}
+
+const tiles = new WeakMap<readonly number[], Map<string, PackedTile | undefined>>();
+
 /** Undefined where the rows that some tap reads would not lie evenly. */
-export function packedTile({ taps, region }: Pick<SpmmProblem, "taps" | "region">, tile: Tile): PackedTile | undefined {
+export const packedTile = (p: Pick<SpmmProblem, "taps" | "region">, tile: Tile): PackedTile | undefined => ofTile(tiles, p, tile, putTogether);
+
+function putTogether({ taps, region }: Pick<SpmmProblem, "taps" | "region">, tile: Tile): PackedTile | undefined {
   // Taps of one row of the window are less than a tile apart.
   const starts: number[] = [];
   let reach = 0;
