@@ -53,55 +53,38 @@ function costAhead(p: SpmmProblem, choice: SpmmChoice, target: Target): number {
   return tilesOf(p.region, tile).count * (entries * perEntry + rows * (perRow + (passes - 1) * (5 + 3 * filters * vectors)));
 }
 
-/** What fits the second-level cache beside weights, bytes. */
-const nearBytes = 850_000;
-
-/** Cycles in which planes of all `count` channels are read or written by tiles, one plane after the other, in so far as they come from farther away than the second-level cache. */
-function farPlanes(p: SpmmProblem, { tile }: SpmmChoice, count: number, stride: number, lines: number | undefined, perLine: number): number {
-  const share = Math.max(0, 1 - nearBytes / (4 * count * stride));
-  // Tiles that begin and end with a line share none with their neighbours.
-  const whole = p.region.h === 1 && stride % 16 === 0 && tile.vectors % 4 === 0;
-  return share * perLine * count * (whole ? tile.vectors / 4 : (lines ?? tile.rows * (tile.vectors / 4 + 0.75)));
-}
-
-/** Filters with non-zeros at different places, two a row: cycles of all entries of a tile, and of a row without its sums. */
-function pairsCost(p: SpmmProblem, vectors: number, reading: Reading): { readonly entries: number; readonly row: number } {
+/** Filters with non-zeros at different places, two a row. */
+function costOfPairs(p: SpmmProblem, choice: SpmmChoice, target: Target): number {
+  const vectors = registersOf(choice.tile, target);
+  const rows = p.m / 2;
+  const passes = passesOf(p, choice);
+  const reading = choice.packed ? packedReading(p, choice, target) : scatteredReading(p, choice, target);
   // As of zeros at random places.
   const shared = (p.nonZeros / 2) * (p.nonZeros / (p.m * p.channels * p.taps.length));
   const own = p.nonZeros / 2 - shared;
-  const compute = 1.16 * vectors + 0.6;
-  const entries = shared * (Math.max(compute, reading.far) + reading.translation + 0.4) + own * (Math.max(compute, 2 * reading.far) + 2 * reading.translation);
-  return { entries, row: 1.6 * vectors + 14 };
-}
-
-/** Filters one by one, or two that are alike. */
-function alikeCost(
-  p: SpmmProblem,
-  { group, filters, ...choice }: SpmmChoice,
-  vectors: number,
-  reading: Reading,
-  target: Target,
-): { readonly entries: number; readonly row: number } {
-  // Entry by entry the multiplications of one accumulator wait for each other; with all in the first-level cache, measured on x64.
-  const live = target.loadsFirst
-    ? filters * vectors + vectors * (group === 4 ? 2 : group === 2 ? 1.5 : 1) + filters
-    : filters * (vectors + (group === 4 ? 2 : 1)) + (group === 2 ? 2 : 1);
-  const spills = Math.max(0, live - target.vectorRegisters + (target.loadsFirst ? 1 : 0)) * (target.loadsFirst ? 1.9 : 0.6);
-  const compute = Math.max(3.6, vectors * filters * (target.fma ? 0.52 : 0.56) + { 1: 0.55, 2: 0.5, 4: 0.45 }[group] + (filters === 2 ? 0.6 : 0)) + spills;
-  const padding = ((group - 1) / 2) * (p.m / filters) * passesOf(p, choice);
-  return { entries: (p.nonZeros / filters + padding) * (Math.max(compute, reading.far) + reading.translation + 0.4), row: 0.8 * filters * vectors + 9 };
+  const compute = vectors + 0.5;
+  const entries = shared * (Math.max(compute, reading.far) + reading.translation + 0.4) + own * (Math.max(compute, 2 * reading.far) + 2 * reading.translation + 0.5);
+  return tilesOf(p.region, choice.tile).count * (entries + passes * (rows * (2.2 * vectors + 28) + reading.first) + (passes - 1) * rows * vectors * 3);
 }
 
 /** Estimated cycles. */
 export function spmmCost(p: SpmmProblem, choice: SpmmChoice, target: Target): number {
   if (target.inOrder) return costAhead(p, choice, target);
-  const vectors = registersOf(choice.tile, target);
-  const rows = p.m / choice.filters;
+  if (!alikeFilters(p, choice)) return costOfPairs(p, choice, target);
+  const { tile, group, filters } = choice;
+  const vectors = registersOf(tile, target);
+  const rows = p.m / filters;
   const passes = passesOf(p, choice);
+  const entries = p.nonZeros / filters;
+  // Entry by entry the multiplications of one accumulator wait for each other; with all in the first-level cache, measured on x64.
+  const live = target.loadsFirst
+    ? filters * vectors + vectors * (group === 4 ? 2 : group === 2 ? 1.5 : 1) + filters
+    : filters * (vectors + (group === 4 ? 2 : 1)) + (group === 2 ? 2 : 1);
+  const spills = Math.max(0, live - target.vectorRegisters + (target.loadsFirst ? 1 : 0)) * (target.loadsFirst ? 1.9 : 0.6);
+  const compute = Math.max(3.6, vectors * filters * (target.fma ? 0.52 : 0.56) + { 1: 0.4, 2: 0.3, 4: 0.1 }[group] + (filters === 2 ? 0.6 : 0)) + spills;
   const reading = choice.packed ? packedReading(p, choice, target) : scatteredReading(p, choice, target);
-  const { entries, row } = alikeFilters(p, choice) ? alikeCost(p, choice, vectors, reading, target) : pairsCost(p, vectors, reading);
-  const sums = (passes - 1) * p.m * vectors * 2.3;
-  const input = farPlanes(p, choice, p.channels, p.channelStride, p.taps.length === 1 && choice.tile.rows === 1 ? undefined : linesOf(p, choice.tile), 12);
-  const output = farPlanes(p, choice, p.residual ? 2 * p.m : p.m, p.outStride, undefined, 10);
-  return tilesOf(p.region, choice.tile).count * (entries + passes * (rows * row + reading.first) + sums + input + output);
+  const padding = ((group - 1) / 2) * rows * passes;
+  const sums = passes === 1 ? 0 : (passes - 1) * rows * filters * vectors * 1.6;
+  const perTile = (entries + padding) * (Math.max(compute, reading.far) + reading.translation + 0.4) + passes * (rows * (filters * vectors * 1.2 + 18) + reading.first) + sums;
+  return tilesOf(p.region, tile).count * perTile;
 }

@@ -92,18 +92,26 @@ function groupsAhead(p: SpmmProblem, tile: Tile, filters: 1 | 2): Groups[] {
 /** Lists of filters that are not alike have no groups. */
 const listsOfPairs: readonly Groups[] = [{ group: 1, ahead: 0 }];
 
+/** Bytes of output above which parts of cache lines that a tile writes leave the second-level cache before its neighbour writes the rest. */
+const nearOutput = 1_000_000;
+
 /**
- * Whether two filters with non-zeros at different places may make a row. Their own places are multiplied in turn, in one block of code, which has no registers for
- * all that it loads.
+ * Whether two filters with non-zeros at different places may make a row. Their own places are multiplied in turn, in one block of code, for all of whose loads
+ * there must be no need of registers at once. Their tiles are half as wide as those of single filters: that costs where rows are short or outputs far away.
  */
-const pairsFilters = (p: SpmmProblem, target: Target): boolean => p.m % 2 === 0 && !target.inOrder && !target.loadsFirst;
+function pairsFilters(p: SpmmProblem, target: Target): boolean {
+  const near = 4 * p.m * p.outStride * (p.residual ? 0.5 : 1) <= nearOutput;
+  return p.m % 2 === 0 && !target.inOrder && !target.loadsFirst && p.region.h === 1 && p.region.w >= 160 && near;
+}
+
+const pairTiles: readonly Tile[] = [4, 5, 6].map((vectors) => ({ rows: 1, vectors }));
 
 export function spmmChoices(p: SpmmProblem, target: Target): SpmmChoice[] {
   const choices: SpmmChoice[] = [];
   for (const filters of [1, 2] as const) {
     const alike = alikeFilters(p, { filters });
     if (!alike && !pairsFilters(p, target)) continue;
-    for (const tile of target.inOrder ? tilesThatFill(p.region, largestTile(filters, target)) : usualTiles(p.region, filters)) {
+    for (const tile of !alike ? pairTiles : target.inOrder ? tilesThatFill(p.region, largestTile(filters, target)) : usualTiles(p.region, filters)) {
       if ((registersOf(tile, target) + 1) * filters + 1 > target.vectorRegisters) continue;
       const split = tilesOf(p.region, tile).count >= 8 ? "tiles" : "filters";
       for (const passes of passesFor(p, tile, target, split))
