@@ -1,6 +1,7 @@
 import fc from "fast-check";
-import { describe, test } from "vitest";
-import { targets } from "../../src/codegen/target.ts";
+import { describe, expect, test } from "vitest";
+import { type Target, targets } from "../../src/codegen/target.ts";
+import { estimatedCosts } from "../../src/kernels/costs.ts";
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../../src/kernels/wasm/f32-spmm.ts";
 import { packedTile } from "../../src/kernels/wasm/spmm-packing.ts";
 import { alikeFilters } from "../../src/kernels/wasm/spmm-space.ts";
@@ -101,5 +102,38 @@ describe("f32-spmm", () => {
     const packed = (p: SpmmProblem) => (choice: SpmmChoice) =>
       packedTile(p, choice.tile) === undefined ? [] : [1, 2, 100].map((most) => ({ ...choice, packed: true, channels: Math.min(most, p.channels), split: "tiles" as const }));
     fuzz(cases, 6, (c, seed) => check(c, seed, (choices) => choices.filter((_, i) => i % 5 === seed % 5).flatMap(packed(c.problem))));
+  });
+
+  test("two filters with non-zeros at different places in one row, put together or not, in one pass and in several", () => {
+    const inPairs = (p: SpmmProblem) => (choice: SpmmChoice, i: number) => {
+      const pair = { ...choice, filters: 2, group: 1, ahead: 0 } as const;
+      const ways = [pair, { ...pair, channels: 1 + (i % 3) }];
+      return p.m % 2 === 1 || p.block === 2 ? [] : packedTile(p, choice.tile) === undefined ? ways : [...ways, { ...pair, channels: 2, packed: true, split: "tiles" as const }];
+    };
+    fuzz(cases, 5, (c, seed) => check(c, seed, (choices) => choices.filter((choice, i) => choice.filters === 1 && i % 5 === seed % 5).flatMap(inPairs(c.problem))));
+  });
+
+  test("pairs are offered where single filters do not use all registers, and are switched off with what else shares loads", () => {
+    const region = { h: 1, w: 196, inPitch: 0, outPitch: 0 };
+    const p: SpmmProblem = {
+      m: 64,
+      nonZeros: 1600,
+      channels: 256,
+      channelStride: 196,
+      taps: [0],
+      block: 1,
+      region,
+      outStride: 196,
+      bias: true,
+      residual: false,
+      activation: { kind: "clamp", low: 0, high: Number.POSITIVE_INFINITY },
+    };
+    const pairs = (problem: SpmmProblem, target: Target) => f32Spmm.choices(problem, target).filter((choice) => choice.filters === 2);
+    const target = targets["wasm-x64-relaxed"];
+    expect(pairs(p, target).length).toBeGreaterThan(0);
+    expect(pairs(p, target).every((choice) => f32Spmm.sharesLoads?.(p, choice))).toBe(true);
+    expect(estimatedCosts.best(f32Spmm, p, target)?.choice.filters).toBe(2);
+    expect(pairs({ ...p, m: 63 }, target)).toEqual([]);
+    for (const other of ["wasm-arm64-relaxed", "wasm-x64-plain", "wasm-x64-relaxed-loadsfirst"] as const) expect(pairs(p, targets[other])).toEqual([]);
   });
 });
