@@ -15,6 +15,7 @@ import { type LatencyCurves, latencyCurves } from "../../src/compress/budget/lat
 import { defaultDensities, freeLayers } from "../../src/compress/budget/options.ts";
 import { sensitivities } from "../../src/compress/budget/sensitivity.ts";
 import { compressPostTraining, makePlan, type PostTrainingOptions, weightLayers } from "../../src/compress/index.ts";
+import { exportOnnx } from "../../src/frontend/onnx/index.ts";
 import { createCycleCounter } from "../../src/node/arm64/cycle-counter.ts";
 import type { Core } from "../../src/node/arm64/estimate.ts";
 import { accuracyOf, predict } from "../../src/train/evaluate.ts";
@@ -23,7 +24,7 @@ import { createCountingMeasurer, createWasmMeasurer, formatRecord, type Measurer
 import { lineChart } from "../chart.ts";
 import { type Host, record, targetToMeasure, thisHost } from "../host.ts";
 import { latencies } from "../latency.ts";
-import { resnet20, type TrainedNet } from "./subject.ts";
+import { resnet20, type TrainedNet } from "../trained-net.ts";
 
 interface Net {
   readonly name: string;
@@ -105,16 +106,15 @@ function optionsOf(net: TrainedNet, { budget, value }: (typeof cases)[number]): 
   return { layers, rate };
 }
 
-async function makeNets(net: TrainedNet, target: TargetName): Promise<void> {
+async function makeNets(net: TrainedNet): Promise<void> {
   const makeStepper = await kernelStepper(1);
   const nets = new Map((existsSync(file("nets.json")) ? read<Net[]>("nets.json") : []).map((n) => [n.name, n]));
-  const tuning = logOf("here.jsonl");
   const keep = async (name: string, budget: Net["budget"], graph: TrainedNet["graph"]) => {
     const layers = weightLayers(graph).map((l) => ({ ...l, kept: (l.value.data as Float32Array).reduce((n, v) => n + Number(v !== 0), 0) }));
     const accuracy = accuracyOf(await predict(graph, net.test, makeStepper, { batch: 32 }), net.test);
     const [all, kept] = [layers.reduce((n, l) => n + l.count, 0), layers.reduce((n, l) => n + l.kept, 0)];
     nets.set(name, { name, budget, accuracy, rate: all / kept, densities: Object.fromEntries(layers.map((l) => [l.name, l.kept / l.count])) });
-    writeFileSync(file(`${fileName(name)}.cadnn`), await compile(graph, { targets: [target], tuning }));
+    writeFileSync(file(`${fileName(name)}.onnx`), exportOnnx(graph));
     write("nets.json", [...nets.values()]);
     process.stderr.write(`${name}: ${accuracy.toFixed(2)} %\n`);
   };
@@ -140,10 +140,11 @@ async function main(): Promise<void> {
     const options = { makeStepper: await kernelStepper(1), method: "admm", batch: 32, seed: 1 } as const;
     write("losses.json", [...(await sensitivities(graph, plan, freeLayers(graph, plan, defaultDensities), net.fit, options))]);
   }
-  if (stages.has("nets")) await makeNets(net, target);
+  if (stages.has("nets")) await makeNets(net);
   if (stages.has("latency")) {
     const nets = read<Net[]>("nets.json");
-    const ms = await latencies(nets.map((n) => readFileSync(file(`${fileName(n.name)}.cadnn`))));
+    const tuning = logOf("here.jsonl");
+    const ms = await latencies(await Promise.all(nets.map((n) => compile(readFileSync(file(`${fileName(n.name)}.onnx`)), { targets: [target], tuning }))));
     write(
       "timed.json",
       nets.map((n, i) => ({ ...n, ms: ms[i] as number })),
