@@ -48,8 +48,8 @@ interface Run {
 }
 
 const cases: readonly { readonly name: string; readonly budget: Exclude<Net["budget"], "dense">; readonly value: number }[] = [
-  ...[0.7, 0.8].map((value) => ({ name: `uniform, ${value * 100} % zeros`, budget: "uniform" as const, value })),
-  ...[0.65, 0.6, 0.55, 0.5].map((value) => ({ name: `latency, ${value * 100} % of dense`, budget: "latency" as const, value })),
+  ...[0.7, 0.8].map((value) => ({ name: `uniform, ${Math.round(value * 100)} % zeros`, budget: "uniform" as const, value })),
+  ...[0.65, 0.6, 0.55, 0.5].map((value) => ({ name: `latency, ${Math.round(value * 100)} % of dense`, budget: "latency" as const, value })),
   { name: "global, 80 % zeros", budget: "global", value: 0.8 },
   { name: "sensitivity, 80 % zeros", budget: "sensitivity", value: 0.8 },
 ];

@@ -23,10 +23,11 @@ export interface LabelledImages {
   image(index: number): Promise<Image8>;
 }
 
-/** Opens what `--data` names: a csv, an idx pair `images,labels`, or a mosaic with its `.labels` file beside it. */
+/** Opens what `--data` names: a csv, an idx pair `images,labels`, a mosaic with its `.labels` file beside it, or a folder with a folder for each class. */
 export async function openImages(data: string, imagesFolder: string | undefined): Promise<LabelledImages> {
   const [first = "", second, ...more] = data.split(",");
   if (second !== undefined && more.length === 0 && !existsSync(data)) return openIdx(first, second);
+  if (existsSync(data) && statSync(data).isDirectory()) return openClassFolders(data);
   switch (extname(data).toLowerCase()) {
     case ".csv":
       return openCsv(data, imagesFolder);
@@ -38,7 +39,7 @@ export async function openImages(data: string, imagesFolder: string | undefined)
       throw usage(
         `"${data}" is no data set`,
         "--data",
-        "Give a csv with the columns file and class, an idx pair images.idx,labels.idx, or a mosaic .png with a .labels file beside it.",
+        "Give a csv with the columns file and class, an idx pair images.idx,labels.idx, a mosaic .png with a .labels file beside it, or a folder with a folder for each class.",
       );
   }
 }
@@ -52,6 +53,24 @@ export async function openUnlabelled(data: string, imagesFolder: string | undefi
   if (files.length === 0)
     throw new CadnnError("E_INVALID_DATASET", "there are no images in this folder", { at: data, hint: "Images are JPEG, PNG, WebP, GIF, AVIF or TIFF files." });
   return { kind: "folder", count: files.length, image: (i) => readImage(join(data, files[i] as string)) };
+}
+
+/** Classes are the folders in the order of their names, as torchvision's ImageFolder has it: ImageNet's synsets come in the order of its labels. */
+async function openClassFolders(data: string): Promise<LabelledImages> {
+  const entries = await readdir(data, { withFileTypes: true });
+  const classes = entries
+    .filter((e) => e.isDirectory())
+    .map((e) => e.name)
+    .sort();
+  const lists = await Promise.all(classes.map(async (name) => (await readdir(join(data, name), { recursive: true })).filter((file) => imageFile.test(file)).sort()));
+  const files = lists.flatMap((list, label) => list.map((file) => ({ label, path: join(data, classes[label] as string, file) })));
+  if (files.length === 0)
+    throw new CadnnError("E_INVALID_DATASET", "there are no folders with images in it", {
+      at: data,
+      hint: "Labelled images lie in a folder for each class, or a csv names their classes.",
+    });
+  const at = (i: number) => files[i] as (typeof files)[number];
+  return { kind: "folder", count: files.length, label: (i) => at(i).label, image: (i) => readImage(at(i).path) };
 }
 
 async function openCsv(path: string, imagesFolder: string | undefined): Promise<LabelledImages> {
@@ -112,12 +131,35 @@ export interface TrainingSetOptions {
   readonly limit: number | undefined;
 }
 
-/** Decodes all images into memory, 8 bits a channel, ready for training. */
-export async function trainingSet(images: LabelledImages, options: TrainingSetOptions, progress: Progress): Promise<Dataset> {
+/** The images of a batch are decoded side by side, as the decoder has threads of its own. */
+function lazySet(images: LabelledImages, count: number, { geometry, preprocessing, outputs, firstClass }: TrainingSetOptions): Dataset {
+  const { channels, height, width } = geometry;
+  const size = channels * height * width;
+  const label = (i: number) => images.label(i) + firstClass;
+  const shared = { inputShape: [channels, height, width] as const, classes: outputs, ...channelStatistics(preprocessing, channels) };
+  return {
+    count,
+    inputShape: shared.inputShape,
+    classes: outputs,
+    label,
+    async batch(indices, out, labels) {
+      const bytes = new Uint8Array(indices.length * size);
+      await Promise.all(Array.from(indices, async (index, n) => bytes.set(netPixels(await images.image(index), geometry, preprocessing.bgr), n * size)));
+      await imageDataset({ ...shared, images: bytes, labels: Array.from(indices, label) }).batch([...new Array(indices.length).keys()], out, labels);
+    },
+  };
+}
+
+/** Above this, images are decoded batch by batch. */
+const roomBytes = 2 ** 30;
+
+/** Images ready for training: decoded into memory, 8 bits a channel, or where they are too many, each time that a batch is read. */
+export async function trainingSet(images: LabelledImages, options: TrainingSetOptions, progress: Progress, room = roomBytes): Promise<Dataset> {
   const { geometry, preprocessing, outputs, firstClass } = options;
   const { channels, height, width } = geometry;
   const count = Math.min(images.count, options.limit ?? images.count);
   const size = channels * height * width;
+  if (count * size > room) return lazySet(images, count, options);
   const data = new Uint8Array(count * size);
   for (let i = 0; i < count; i++) {
     data.set(netPixels(await images.image(i), geometry, preprocessing.bgr), i * size);

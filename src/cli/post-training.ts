@@ -1,4 +1,5 @@
-import type { CalibrationImages, PostTrainingContext, PostTrainingOptions } from "../compress/index.ts";
+import { existsSync } from "node:fs";
+import type { CalibrationImages, PlanOptions, PostTrainingContext, PostTrainingOptions } from "../compress/index.ts";
 import { type LevelKind, levelKinds } from "../compress/projections/levels.ts";
 import type { Graph } from "../ir/graph.ts";
 import { readText } from "../node/files.ts";
@@ -14,8 +15,7 @@ const defaultImages = 512;
 
 /** The plan file, overruled by the options of the command line. */
 export async function readPostTrainingPlan(options: Options): Promise<PostTrainingOptions> {
-  const file = options.text("plan");
-  const plan = file === undefined ? {} : (parseJson(await readText(file), file) as PostTrainingOptions);
+  const plan = (await readPlanFile(options)) as PostTrainingOptions;
   const target = readRate(options, plan);
   for (const name of ["retrain-epochs", "steps", "augment", "distill", "teacher", "test"])
     if (options.text(name) !== undefined) throw usage(`--${name} is for training`, `--${name}`, "Leave out either it or --post-training.");
@@ -31,6 +31,21 @@ export async function readPostTrainingPlan(options: Options): Promise<PostTraini
   const epochs = options.number("epochs", { min: 0 });
   const distill = epochs === undefined ? {} : { distill: { ...plan.distill, epochs } };
   return { ...rest, ...target, ...distill, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+}
+
+/** What `--plan` names: a JSON file, or a plan of the package, of which a net that is not trained takes the rate and the layers. */
+export async function readPlanFile(options: Options): Promise<PlanOptions | PostTrainingOptions> {
+  const name = options.text("plan");
+  if (name === undefined) return {};
+  const { plans } = await import("../compress/plans/index.ts");
+  if (!Object.hasOwn(plans, name) || existsSync(name)) {
+    if (!existsSync(name) && !name.includes(".")) throw usage(`there is no plan "${name}"`, "--plan", `Give a JSON file, or one of ${Object.keys(plans).join(", ")}.`);
+    return parseJson(await readText(name), name) as PlanOptions;
+  }
+  const plan: PlanOptions = plans[name as keyof typeof plans];
+  if (!options.flag("post-training")) return plan;
+  const { rate, layers, pruneAll } = plan;
+  return { ...(rate === undefined ? {} : { rate }), ...(layers === undefined ? {} : { layers }), ...(pruneAll === undefined ? {} : { pruneAll }) };
 }
 
 /** How much is to be left out: by the command line or, if it does not say, by the plan. */

@@ -11,6 +11,7 @@ import { bitsAt, makeBudget, makePlan, type PlanOptions, roundsOf } from "./plan
 import { unitSelector } from "./removal/units.ts";
 import { type CompressionReport, layerReports } from "./report.ts";
 import { type CompressedStep, type Findings, phasesOf, prunedNames } from "./rounds.ts";
+import { withLayerNames } from "./select-layers.ts";
 import { storageOf } from "./storage.ts";
 
 export interface CompressOptions {
@@ -40,8 +41,8 @@ export interface CompressOptions {
  * const { graph, report } = await compress(net, { rate: 40 }, digits, { makeStepper });
  */
 export async function compress(source: Graph, planOptions: PlanOptions, dataset: Dataset, options: CompressOptions): Promise<{ graph: Graph; report: CompressionReport }> {
-  const plan = makePlan(planOptions);
   const graph = prepareNet(source);
+  const plan = withLayerNames(graph, makePlan(planOptions));
   const rounds = roundsOf(plan);
   for (const { rate } of rounds) if (rate !== undefined) makeBudget(graph, plan, rate); // so that a plan that cannot be met fails before anything is trained
   for (const { units } of rounds) if (units !== undefined) unitSelector(graph, units);

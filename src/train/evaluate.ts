@@ -32,7 +32,7 @@ export async function predict(
     for (let start = 0; start < dataset.count; start += batch) {
       if (options.signal?.aborted) throw interrupted("evaluation");
       const indices = Array.from({ length: batch }, (_, i) => (start + i < dataset.count ? start + i : start));
-      dataset.batch(indices, images, labels);
+      await dataset.batch(indices, images, labels);
       const out = (await stepper.run({ [input.name]: images }))[output.name] as Float32Array;
       logits.set(out.subarray(0, Math.min(batch, dataset.count - start) * classes), start * classes);
     }

@@ -94,7 +94,7 @@ export async function runPhase(options: PhaseOptions): Promise<void> {
     await options.before?.(step);
     const start = (step % perEpoch) * batch;
     const indices = order.subarray(start, start + batch);
-    dataset.batch(indices, images, labels, createRandom(seed, `${name}/augment/${step}`));
+    await dataset.batch(indices, images, labels, createRandom(seed, `${name}/augment/${step}`));
     const learningRate = learningRateAt(options.schedule, step, steps);
     const scalars = scalarFeeds(training.optimizer, learningRate, step + 1);
     const feeds: Record<string, FeedData> = { [inputs.images]: images, [inputs.labels]: labels, [inputs.learningRate]: Float32Array.of(scalars.learningRate) };

@@ -42,6 +42,12 @@ describe("compress", () => {
     expect(existsSync(at("small.onnx.checkpoint"))).toBe(false);
   });
 
+  test("tells what it would take, and writes nothing", async () => {
+    const outcome = await compress("--rate", "3", "--dry-run");
+    expect(outcome.json()).toMatchObject({ epochs: 6, batch: 3, seconds: expect.any(Number), bytes: expect.any(Number) });
+    expect((await compress("--plan", "lenet6", "-o", at("x.onnx"))).json()).toMatchObject({ error: { at: "--plan" } });
+  });
+
   test("chooses densities by what pruning each layer alone does, and tells them", async () => {
     const outcome = await compress("--rate", "3", "--budget", "sensitivity", "--retrain-epochs", "1", "-o", at("sensitive.onnx"));
     expect(outcome.json()).toMatchObject({ kept: 3, budget: { layers: [{ density: 1 / 3 }], plan: { rate: 3 } } });

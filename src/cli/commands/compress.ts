@@ -5,19 +5,20 @@ import { structureForms } from "../../compress/projections/structure.ts";
 import { CadnnError } from "../../errors.ts";
 import { parsePreprocessing } from "../../image/index.ts";
 import type { Graph } from "../../ir/graph.ts";
-import { readText, writeFileAtomic } from "../../node/files.ts";
+import { writeFileAtomic } from "../../node/files.ts";
 import { augment } from "../../train/data/augment.ts";
 import { type Dataset, joined } from "../../train/data/dataset.ts";
+import type { MakeStepper } from "../../train/stepper.ts";
 import type { TuningLog } from "../../tune/index.ts";
 import { withBudget } from "../budget.ts";
 import { checkpointFile } from "../checkpoint-file.ts";
-import { type Command, type CommandContext, sharedArgs } from "../command.ts";
+import { type Command, type CommandContext, type Report, sharedArgs } from "../command.ts";
 import { type Compressed, layerTable, weightsLine } from "../compress-report.ts";
 import { openImages, parseAugmentation, readDataset } from "../datasets.ts";
-import { formatBytes, round } from "../format.ts";
+import { formatBytes, formatCount, formatDuration, round } from "../format.ts";
 import { readGraph } from "../model.ts";
-import { type Options, parseInputShapes, parseJson, usage } from "../options.ts";
-import { calibrationImages, fitToImages, readLevels, readPostTrainingPlan, readRate } from "../post-training.ts";
+import { type Options, parseInputShapes, usage } from "../options.ts";
+import { calibrationImages, fitToImages, readLevels, readPlanFile, readPostTrainingPlan, readRate } from "../post-training.ts";
 import { formatPairs } from "../table.ts";
 
 export const command: Command = {
@@ -29,7 +30,7 @@ export const command: Command = {
     output: { type: "string", alias: "o", description: "File to write, .onnx or .cadnn; may be repeated", valueHint: "FILE" },
     data: {
       type: "string",
-      description: "Training images: csv, idx pair or mosaic, as for eval; may be repeated; with --post-training also a folder of images",
+      description: "Training images: csv, idx pair, mosaic or a folder for each class, as for eval; may be repeated; with --post-training also a folder of images",
       valueHint: "DATA",
     },
     validation: { type: "string", description: "Labelled images that accuracy is measured on; default: a tenth of the training images, set aside", valueHint: "DATA" },
@@ -72,9 +73,14 @@ export const command: Command = {
     steps: { type: "string", description: "Rates on the way, rising, separated by commas", valueHint: "LIST" },
     batch: { type: "string", description: "Images a step; default 64", valueHint: "N" },
     seed: { type: "string", description: "Seed of shuffling and splitting; default 1", valueHint: "N" },
-    plan: { type: "string", description: "JSON file with a compression plan; the other options overrule it", valueHint: "FILE.json" },
+    plan: {
+      type: "string",
+      description: "JSON file with a compression plan, or lenet5, alexnet, vgg16, resnet18, resnet50, mobilenet-v1, mobilenet-v2 or inception-v3; the other options overrule it",
+      valueHint: "PLAN",
+    },
     limit: { type: "string", description: "Use only the first N training images; with --post-training N at random, default 512", valueHint: "N" },
     checkpoint: { type: "string", description: "File that the state is saved to and taken up from; default: OUTPUT.checkpoint", valueHint: "FILE" },
+    "dry-run": { type: "boolean", description: "Tell what time and memory it is going to take, by a few steps, and do nothing else" },
     threads: sharedArgs.threads,
     reference: sharedArgs.reference,
     "input-shape": sharedArgs["input-shape"],
@@ -87,7 +93,7 @@ export const command: Command = {
   ],
   async run(options, context) {
     const path = options.required("model");
-    options.required("output");
+    if (!options.flag("dry-run")) options.required("output");
     const outputs = options.all("output");
     const data = options.required("data");
     const isPostTraining = options.flag("post-training");
@@ -96,6 +102,7 @@ export const command: Command = {
     const makeStepper = options.flag("reference")
       ? await import("../../train/interpreter-stepper.ts").then((m) => m.interpreterStepper)
       : await import("../stepper.ts").then((m) => m.kernelStepper(options.number("threads", { integer: true, min: 1, max: 64 })));
+    if (options.flag("dry-run")) return dryRun(graph, plan, data, makeStepper, options, context);
     const labelled = async (name: string) => {
       const path = options.text(name);
       return path === undefined ? undefined : readDataset(graph, await openImages(path, options.text("images")), options, context, undefined);
@@ -139,6 +146,22 @@ export const command: Command = {
     return { text: `${result.table}\n\n${formatPairs([...result.summary, ...list])}`, json: { ...first, files, ...result.json } };
   },
 };
+
+/** What it would take. */
+async function dryRun(graph: Graph, plan: PlanOptions | PostTrainingOptions, data: string, makeStepper: MakeStepper, options: Options, context: CommandContext): Promise<Report> {
+  const { postTrainingCost, trainingCost } = await import("../../compress/index.ts");
+  const cost = options.flag("post-training")
+    ? await postTrainingCost(graph, plan as PostTrainingOptions, await calibrationImages(graph, data, options, context), makeStepper)
+    : await trainingCost(graph, plan as PlanOptions, await trainingImages(graph, options, context), makeStepper);
+  const { images, epochs, steps, batch, seconds, bytes } = cost;
+  const text = formatPairs([
+    ["images", `${formatCount(images)}${epochs === undefined ? "" : `, ${epochs} epochs`}`],
+    ...(steps === undefined ? [] : [["steps", `${formatCount(steps)} of ${batch} images`] as [string, string]]),
+    ["memory", `${formatBytes(bytes)}${seconds === undefined ? ", more than a module can have: lower --batch" : ""}`],
+    ["time", seconds === undefined ? "unknown" : `about ${formatDuration(seconds)}`],
+  ]);
+  return { text, json: cost };
+}
 
 /** The training images, varied where the options say so. */
 async function trainingImages(graph: Graph, options: Options, context: CommandContext): Promise<Dataset> {
@@ -209,8 +232,7 @@ function withResumeHint(error: unknown, path: string): unknown {
 
 async function readPlan(options: Options): Promise<PlanOptions> {
   if (options.text("method") !== undefined) throw usage("--method is for nets that are not trained", "--method", "Give --post-training as well.");
-  const file = options.text("plan");
-  const plan = file === undefined ? {} : (parseJson(await readText(file), file) as PlanOptions);
+  const plan = (await readPlanFile(options)) as PlanOptions;
   const target = readRate(options, plan);
   const structure = options.text("structure") ?? plan.structure;
   const quantize = { ...plan.quantize, ...readLevels(options) };

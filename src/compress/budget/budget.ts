@@ -5,6 +5,7 @@ import type { TuningLog } from "../../tune/index.ts";
 import { weightLayers } from "../layers.ts";
 import type { BudgetPlan, LayerPlan } from "../plan.ts";
 import type { CalibrationImages } from "../post-training/activations.ts";
+import { withLayerNames } from "../select-layers.ts";
 import { allocate } from "./allocate.ts";
 import { breakEven, type LatencyCurves, type LatencyOptions, latencyCurves, latencyOf } from "./latency.ts";
 import { defaultDensities, type FreeLayer, freeLayers } from "./options.ts";
@@ -58,8 +59,9 @@ export interface BudgetTables {
 }
 
 /** Measures how each layer's density acts on the net's output and, with `latency`, on its latency. */
-export async function budgetTables(source: Graph, plan: BudgetPlan, images: CalibrationImages, options: Omit<BudgetOptions, "goal">): Promise<BudgetTables> {
+export async function budgetTables(source: Graph, planned: BudgetPlan, images: CalibrationImages, options: Omit<BudgetOptions, "goal">): Promise<BudgetTables> {
   const graph = prepareNet(source);
+  const plan = withLayerNames(graph, planned);
   const { latency, onStage, signal } = options;
   const free = freeLayers(graph, plan, options.densities ?? defaultDensities);
   const total = weightLayers(graph).reduce((sum, l) => sum + l.count, 0);

@@ -44,7 +44,7 @@ export async function sensitivities(
   const net = rebatch(logitsNet(prepareNet(source)), batch);
   const output = net.outputs[0]?.value;
   if (output === undefined) throw new CadnnError("E_INVALID_GRAPH", "the net has no output", { at: net.name });
-  const batches = imageBatches(net, images, batch);
+  const batches = await imageBatches(net, images, batch);
   const shared = { makeStepper, room: roomBytes / 2 };
   const [xs, ys] = [new Activations(batches, shared), new Activations(batches, shared)];
   /** The net's output for all images, computed from where `xs` is: at or before node `index`, which is the first that differs from the dense net's. */

@@ -7,7 +7,7 @@ const rhos = [1e-2, 3e-2, 1e-1, 3e-1];
 const step = (rate: number, admm: number, retrain: number): StepPlan => ({ rate, admm: { epochs: admm }, retrain: { epochs: retrain } });
 /** Units that stay, the choice of which takes `admm` epochs. */
 const units = (conv1: number, conv2: number, ip1: number, admm: number, retrain: number): StepPlan => ({
-  units: { "conv1.weight": conv1, "conv2.weight": conv2, "ip1.weight": ip1 },
+  units: { "conv:1": conv1, "conv:2": conv2, "linear:1": ip1 },
   admm: { epochs: admm, rhos: [1e-2, 1e-1] },
   retrain: { epochs: retrain },
 });
@@ -30,7 +30,7 @@ export const lenet5Plan: PlanOptions = {
     step(246, 6, 30),
   ],
   pruneAll: true,
-  layers: { "conv1.weight": { share: 120 }, "conv2.weight": { share: 500 }, "ip1.weight": { share: 430 }, "ip2.weight": { share: 187 } },
+  layers: { "conv:1": { share: 120 }, "conv:2": { share: 500 }, "linear:1": { share: 430 }, "linear:2": { share: 187 } },
   batch: 128,
   admm: { epochs: 10, rhos, updatesPerRho: 6, schedule: cosine(2e-3, 0.1) },
   retrain: { epochs: 100, schedule: cosine(2e-3) },

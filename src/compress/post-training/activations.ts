@@ -12,15 +12,17 @@ export type CalibrationImages = Pick<Dataset, "count" | "inputShape" | "batch">;
 type Values = ReadonlyMap<string, Float32Array>;
 
 /** All images as batches of the net's input; the last one is filled up with its first image. */
-export function imageBatches(graph: Graph, images: CalibrationImages, batch: number): Values[] {
+export async function imageBatches(graph: Graph, images: CalibrationImages, batch: number): Promise<Values[]> {
   const input = graph.inputs[0] as Value;
   const labels = new Int32Array(batch);
-  return Array.from({ length: Math.ceil(images.count / batch) }, (_, b) => {
+  const batches: Values[] = [];
+  for (let b = 0; b * batch < images.count; b++) {
     const indices = Array.from({ length: batch }, (_, i) => (b * batch + i < images.count ? b * batch + i : b * batch));
     const data = new Float32Array(elementCount(input.type.shape));
-    images.batch(indices, data, labels);
-    return new Map([[input.name, data]]);
-  });
+    await images.batch(indices, data, labels);
+    batches.push(new Map([[input.name, data]]));
+  }
+  return batches;
 }
 
 /**

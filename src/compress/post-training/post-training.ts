@@ -9,6 +9,7 @@ import { bitsAt, makeBudget, structureOf } from "../plan.ts";
 import { removeDeadUnits } from "../removal/remove.ts";
 import type { LayerReport } from "../report.ts";
 import { layerReports } from "../report.ts";
+import { withLayerNames } from "../select-layers.ts";
 import { Activations, type CalibrationImages, imageBatches } from "./activations.ts";
 import { contributions } from "./contributions.ts";
 import { distill } from "./distill.ts";
@@ -70,8 +71,8 @@ export async function compressPostTraining(
   images: CalibrationImages,
   context: PostTrainingContext,
 ): Promise<{ readonly graph: Graph; readonly report: PostTrainingReport }> {
-  const plan = makePostTrainingPlan(options);
   const prepared = prepareNet(source);
+  const plan = withLayerNames(prepared, makePostTrainingPlan(options));
   const net = rebatch(prepared, plan.batch);
   const { tasks, left } = await tasksOf(prepared, net, plan, images, context.makeStepper);
   const run = await openRun(net, plan, images, context.store);
@@ -166,7 +167,7 @@ async function fitLayers(
     for (const one of tasks.slice(run.finished)) keep(one, projectLayer(one.target, one.task));
     return run.save();
   }
-  const [dense, compressed] = activationsOf(net, plan, images, makeStepper);
+  const [dense, compressed] = await activationsOf(net, plan, images, makeStepper);
   const batches = Math.ceil(images.count / plan.batch);
   const algebra = new LinearAlgebra();
   for (const [number, one] of tasks.entries()) {
@@ -199,8 +200,8 @@ async function fitLayers(
 }
 
 /** Of the dense net and of the one that is compressed, which begin with the same images. */
-function activationsOf(net: Graph, plan: PostTrainingPlan, images: CalibrationImages, makeStepper: MakeStepper): [Activations, Activations] {
-  const batches = imageBatches(net, images, plan.batch);
+async function activationsOf(net: Graph, plan: PostTrainingPlan, images: CalibrationImages, makeStepper: MakeStepper): Promise<[Activations, Activations]> {
+  const batches = await imageBatches(net, images, plan.batch);
   const shared = { makeStepper, room: (plan.memoryMiB * 2 ** 20) / 2 };
   return [new Activations(batches, shared), new Activations(batches, shared)];
 }

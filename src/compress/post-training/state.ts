@@ -36,7 +36,7 @@ const nested = "distillation";
 
 /** A new run, or the one that the store holds. @throws `E_INVALID_OPTION` if that is another one. */
 export async function openRun(net: Graph, plan: PostTrainingPlan, images: CalibrationImages, store: CheckpointStore | undefined): Promise<Run> {
-  const identity = identityOf(net, plan, images);
+  const identity = await identityOf(net, plan, images);
   let inner: Uint8Array | undefined;
   const run: Run = {
     weights: new Map(),
@@ -73,9 +73,9 @@ export async function openRun(net: Graph, plan: PostTrainingPlan, images: Calibr
   return run;
 }
 
-function identityOf(net: Graph, plan: PostTrainingPlan, images: CalibrationImages): number {
+async function identityOf(net: Graph, plan: PostTrainingPlan, images: CalibrationImages): Promise<number> {
   const sums = [...weightsOf(net)].map(([name, data]) => [name, checksum(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))]);
   const first = new Float32Array(images.inputShape.reduce((a, b) => a * b, 1));
-  images.batch([0], first, new Int32Array(1));
+  await images.batch([0], first, new Int32Array(1));
   return checksum(new TextEncoder().encode(JSON.stringify({ sums, plan, count: images.count, first: checksum(new Uint8Array(first.buffer)) })));
 }

@@ -17,8 +17,8 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
   return {
     ...dataset,
     augmentation,
-    batch(indices, images, labels, random) {
-      dataset.batch(indices, images, labels, random);
+    async batch(indices, images, labels, random) {
+      await dataset.batch(indices, images, labels, random);
       if (random === undefined) return;
       for (let n = 0; n < indices.length; n++) {
         const dy = shift === 0 ? 0 : Math.floor(random.uniform() * (2 * shift + 1)) - shift;

@@ -14,9 +14,9 @@ export interface Dataset {
   label(index: number): number;
   /**
    * Writes the images of these indices, one after the other, and their classes. With `random` an augmented data set varies them;
-   * without, it never does.
+   * without, it never does. Data sets that read images from where they are kept give a promise.
    */
-  batch(indices: ArrayLike<number>, images: Float32Array, labels: Int32Array, random?: Random): void;
+  batch(indices: ArrayLike<number>, images: Float32Array, labels: Int32Array, random?: Random): void | Promise<void>;
 }
 
 /** How stored elements become the net's input: x ↦ (x · scale − mean[c]) / std[c]. */
@@ -95,12 +95,13 @@ export function joined(parts: readonly Dataset[]): Dataset {
     inputShape: first.inputShape,
     classes: first.classes,
     label: (i) => (parts[partOf(i)] as Dataset).label(i - (starts[partOf(i)] as number)),
-    batch(indices, images, labels, random) {
-      for (let n = 0; n < indices.length; n++) {
-        const index = indices[n] as number;
-        const part = partOf(index);
-        (parts[part] as Dataset).batch([index - (starts[part] as number)], images.subarray(n * size, (n + 1) * size), labels.subarray(n, n + 1), random);
-      }
+    async batch(indices, images, labels, random) {
+      await Promise.all(
+        Array.from(indices, (index, n) => {
+          const part = partOf(index);
+          return (parts[part] as Dataset).batch([index - (starts[part] as number)], images.subarray(n * size, (n + 1) * size), labels.subarray(n, n + 1), random);
+        }),
+      );
     },
   };
 }
