@@ -1,7 +1,7 @@
 /**
  * What each structure costs in accuracy and gains in time, beside single weights at the same rate: ResNet-20 without training, LeNet-5 with ADMM and retraining.
  * The timed stage, `latency`, wants an idle machine; the nets are kept in the work folder.
- * `npx tsx bench/structures/run.ts [--stage nets,latency,report] [--work bench/results/structures-work] [--data ../shared/data] [--net resnet20,lenet5] [--threads 1]`
+ * `npx tsx bench/structures/run.ts [--stage nets,latency,report] [--work bench/results/structures-work] [--data ../shared/data] [--net resnet20,lenet5] [--images 512] [--limit 10000] [--digits 20000] [--threads 1]`
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -50,6 +50,7 @@ const { values } = parseArgs({
     data: { type: "string", default: "../shared/data" },
     net: { type: "string", default: "resnet20,lenet5" },
     images: { type: "string", default: "512" },
+    digits: { type: "string", default: "20000" },
     limit: { type: "string", default: "10000" },
     threads: { type: "string", default: "1" },
   },
@@ -70,7 +71,7 @@ async function pruned(net: string, { graph, fit }: TrainedNet, structure: string
 async function makeNets(): Promise<void> {
   const makeStepper = await kernelStepper(Number(values.threads));
   for (const net of values.net.split(",")) {
-    const trained = net === "resnet20" ? await resnet20(values.data, Number(values.images), Number(values.limit)) : await lenet5(values.data, 20_000, 4, makeStepper);
+    const trained = net === "resnet20" ? await resnet20(values.data, Number(values.images), Number(values.limit)) : await lenet5(values.data, Number(values.digits), 4, makeStepper);
     const keep = async (structure: string, sparsity: number, graph: Graph): Promise<void> => {
       const accuracy = accuracyOf(await predict(graph, trained.test, makeStepper, { batch: 32 }), trained.test);
       const one: Net = { net, structure, sparsity, rate: nonZeros(trained.graph) / nonZeros(graph), accuracy };

@@ -47,27 +47,27 @@ describe("data sets", () => {
     expect(ids(split(dataset, 12, 4).heldOut)).not.toEqual(ids(heldOut));
   });
 
-  test("joined: one after the other, of one size only", () => {
+  test("joined: one after the other, of one size only", async () => {
     const all = joined([numbered(3), numbered(2), numbered(4)]);
     const images = new Float32Array(5 * 4);
     const labels = new Int32Array(5);
-    all.batch([0, 3, 4, 5, 8], images, labels);
+    await all.batch([0, 3, 4, 5, 8], images, labels);
     expect([all.count, ...labels]).toEqual([9, 0, 0, 1, 0, 0]);
     expect([0, 4, 8, 12, 16].map((i) => images[i])).toEqual([0, 0, 4, 0, 12]);
     expect([2, 3, 8].map((i) => all.label(i))).toEqual([2, 0, 0]);
     expect(() => joined([numbered(3), numbered(3, 4)])).toThrow(expect.objectContaining({ code: "E_INVALID_DATASET" }));
   });
 
-  test("augmentation moves and mirrors, and only where it is given random numbers", () => {
+  test("augmentation moves and mirrors, and only where it is given random numbers", async () => {
     const dataset = imageDataset({ images: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9), labels: [0], inputShape: [1, 3, 3], classes: 1 });
     const varied = augment(dataset, { shift: 1, flip: true, fill: [-1] });
-    const read = (seed?: number) => {
+    const read = async (seed?: number) => {
       const images = new Float32Array(9);
-      varied.batch([0], images, new Int32Array(1), seed === undefined ? undefined : createRandom(seed));
+      await varied.batch([0], images, new Int32Array(1), seed === undefined ? undefined : createRandom(seed));
       return images.join();
     };
-    expect(read()).toBe("1,2,3,4,5,6,7,8,9");
-    const seen = new Set(Array.from({ length: 400 }, (_, seed) => read(seed)));
+    expect(await read()).toBe("1,2,3,4,5,6,7,8,9");
+    const seen = new Set(await Promise.all(Array.from({ length: 400 }, (_, seed) => read(seed))));
     expect(seen.size).toBe(18);
     expect(seen).toContain("-1,-1,-1,-1,1,2,-1,4,5"); // one down, one to the right
     expect(seen).toContain("2,1,-1,5,4,-1,8,7,-1"); // mirrored, one to the left

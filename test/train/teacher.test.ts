@@ -26,7 +26,7 @@ describe("a teacher", () => {
     expect(await answers(varied)).toEqual(plain);
     for (let n = 0; n < 4; n++) expect(plain.subarray(3 * n, 3 * n + 3).reduce((a, b) => a + b)).toBeCloseTo(1, 5);
 
-    varied.batch(indices, images, new Int32Array(4), createRandom(1));
+    await varied.batch(indices, images, new Int32Array(4), createRandom(1));
     const other = await answers(varied);
     expect(other).not.toEqual(plain);
     const seen = { ...dataset, count: 4, batch: (_: ArrayLike<number>, out: Float32Array) => out.set(images) };

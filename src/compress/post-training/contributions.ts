@@ -25,7 +25,7 @@ export async function contributions(
   const some = { ...images, count: Math.min(images.count, Math.ceil(mostImages / batch) * batch) };
   const stepper = await makeStepper({ ...graph, outputs: computed.map((value) => ({ name: value.name, value })), updates: [] });
   try {
-    for (const feeds of imageBatches(graph, some, batch)) {
+    for (const feeds of await imageBatches(graph, some, batch)) {
       const results = await stepper.run(Object.fromEntries(feeds));
       for (const [name, sums] of energies) addEnergies((feeds.get(name) ?? results[name]) as Float32Array, inputs.get(name)?.type.shape ?? [], sums);
     }
