@@ -71,7 +71,8 @@ async function pruned(net: string, { graph, fit }: TrainedNet, structure: string
 async function makeNets(): Promise<void> {
   const makeStepper = await kernelStepper(Number(values.threads));
   for (const net of values.net.split(",")) {
-    const trained = net === "resnet20" ? await resnet20(values.data, Number(values.images), Number(values.limit)) : await lenet5(values.data, Number(values.digits), 4, makeStepper);
+    const trained =
+      net === "resnet20" ? await resnet20(values.data, Number(values.images), Number(values.limit)) : await lenet5(values.data, Number(values.digits), 4, makeStepper);
     const keep = async (structure: string, sparsity: number, graph: Graph): Promise<void> => {
       const accuracy = accuracyOf(await predict(graph, trained.test, makeStepper, { batch: 32 }), trained.test);
       const one: Net = { net, structure, sparsity, rate: nonZeros(trained.graph) / nonZeros(graph), accuracy };
