@@ -1,11 +1,11 @@
 /**
  * Computes published results anew, from nothing.
- * `npm run reproduce -- lenet5 [--seed 1] [--json] [--threads 2] [--data DIR] [--net FILE.onnx] [--work DIR] [--baselines]`
+ * `npm run reproduce -- lenet5 [--seed 1] [--json] [--threads 2] [--data DIR] [--net FILE.onnx] [--work DIR] [--output-dir DIR] [--baselines]`
  *
  * With --json one line of JSON is all that stdout gets (`npm run -s` keeps npm's own lines out). Interrupted in whatever way, the same
- * command goes on, and ends with the same weights; DIR keeps its state until it is done.
+ * command goes on, and ends with the same weights; the folder of --work keeps its state until it is done, that of --output-dir gets the nets.
  */
-import { existsSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createProgress } from "../../src/cli/progress.ts";
@@ -37,12 +37,13 @@ function readArguments() {
         data: { type: "string" },
         net: { type: "string" },
         work: { type: "string" },
+        "output-dir": { type: "string" },
         baselines: { type: "boolean", default: false },
         json: { type: "boolean", default: false },
       },
     });
   } catch (cause) {
-    throw invalid((cause as Error).message, "reproduce", "Options: --seed, --threads, --data, --net, --work, --baselines, --json.");
+    throw invalid((cause as Error).message, "reproduce", "Options: --seed, --threads, --data, --net, --work, --output-dir, --baselines, --json.");
   }
 }
 
@@ -71,6 +72,11 @@ async function main(): Promise<void> {
     const { wall, cpu } = workplace.spent();
     const line = { seed, seconds: Math.round(wall), cpuSeconds: Math.round(cpu), threads, ...json };
     process.stdout.write(values.json ? `${JSON.stringify(line)}\n` : `${text}\n\nSeed ${seed}, ${Math.round(wall)} s (${Math.round(cpu)} CPU seconds), ${threads} threads.\n`);
+    const folder = values["output-dir"];
+    if (folder !== undefined) {
+      mkdirSync(folder, { recursive: true });
+      for (const file of readdirSync(workplace.folder).filter((f) => /\.(onnx|cadnn)$/.test(f))) copyFileSync(join(workplace.folder, file), join(folder, file));
+    }
     workplace.clear();
   } finally {
     progress.end();
