@@ -2,11 +2,12 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { compress } from "../../src/compress/compress.ts";
 import { weightLayers } from "../../src/compress/layers.ts";
-import { makeBudget, makePlan, type PlanOptions, sharedCounts } from "../../src/compress/plan.ts";
+import { makeBudget, makePlan, type PlanOptions, roundsOf, sharedCounts } from "../../src/compress/plan.ts";
 import { lenet5Plan } from "../../src/compress/plans/lenet5.ts";
 import { liveMasks } from "../../src/compress/removal/reclaim.ts";
 import { liveWeights, removeDeadUnits } from "../../src/compress/removal/remove.ts";
 import { unitSelector } from "../../src/compress/removal/units.ts";
+import { withLayerNames } from "../../src/compress/select-layers.ts";
 import { logBinomial, storageOf } from "../../src/compress/storage.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { interpreterStepper as makeStepper } from "../../src/train/interpreter-stepper.ts";
@@ -135,7 +136,10 @@ describe("budgets of live weights", () => {
 
   test("LeNet-5 at 348×: exactly 1,237 weights, all of them live", () => {
     const net = zooGraph("lenet5");
-    const masks = unitSelector(net, { "conv1.weight": 8, "conv2.weight": 20, "ip1.weight": 40 })(weightsOf(net));
+    const plan = withLayerNames(net, makePlan(lenet5Plan));
+    const counts = roundsOf(plan).findLast(({ units }) => units !== undefined)?.units;
+    expect(counts).toEqual({ "conv1.weight": 8, "conv2.weight": 20, "ip1.weight": 40 });
+    const masks = unitSelector(net, counts ?? 1)(weightsOf(net));
     const { graph } = removeDeadUnits(
       withWeights(
         net,
@@ -148,7 +152,7 @@ describe("budgets of live weights", () => {
       ),
     );
     expect(weightLayers(graph).map((l) => l.count)).toEqual([200, 4000, 12_800, 400]);
-    const budget = makeBudget(graph, makePlan(lenet5Plan), 348, weightLayers(net));
+    const budget = makeBudget(graph, plan, 348, weightLayers(net));
     const values = weightsOf(graph);
     const found = liveMasks(graph, values, (w, available) => {
       const counts = budget.counts(w, available);
