@@ -13,8 +13,14 @@ import { accuracyOf, augment, type Dataset, joined, predict, split, subset, type
 import { createRandom } from "../../src/zoo/random.ts";
 import type { Recipe, RecipeContext, RecipeResult } from "./recipe.ts";
 
-/** Images that the layers are fitted to before anything is trained. */
-const fittedTo = 2048;
+export interface Resnet20Options {
+  /** By the share of zeros in percent, each from the net of the one before. */
+  readonly plans: Readonly<Record<number, PlanOptions>>;
+  /** Training images that the layers are fitted to before anything is trained. */
+  readonly fittedTo: number;
+  /** Training images that accuracy is measured on meanwhile. */
+  readonly heldOut: number;
+}
 
 /** Of one rate: ADMM from the net that was fitted layer by layer, then retraining of what is left; all of it learns from the dense net. */
 const planOf = (rate: number, admmEpochs: number, retrainEpochs: number, peak: number): PlanOptions => ({
@@ -25,9 +31,6 @@ const planOf = (rate: number, admmEpochs: number, retrainEpochs: number, peak: n
   retrain: { epochs: retrainEpochs, schedule: { kind: "cosine", peak } },
 });
 
-/** By the share of zeros, each from the one before. An epoch takes the longer the more is left. */
-const plans: Readonly<Record<number, PlanOptions>> = { 80: planOf(5, 2, 9, 1.5e-3), 90: planOf(10, 4, 20, 2e-3) };
-
 interface Images {
   readonly train: Dataset;
   /** Of the training images. */
@@ -35,12 +38,12 @@ interface Images {
   readonly test: Dataset;
 }
 
-async function readImages(net: Graph, { data, seed, progress }: RecipeContext): Promise<Images> {
+async function readImages(net: Graph, count: number, { data, seed, progress }: RecipeContext): Promise<Images> {
   const input = net.inputs[0] as Graph["inputs"][0];
   const preprocessing = parsePreprocessing("torch");
   const shared = { geometry: imageGeometry(input.type.shape, input.name), preprocessing, outputs: 10, firstClass: 0, limit: undefined };
   const read = async (part: string) => trainingSet(await openImages(join(data, "cifar10", `${part}.png`), undefined), shared, progress);
-  const { train, heldOut } = split(joined([await read("train0"), await read("train1")]), 1000, seed);
+  const { train, heldOut } = split(joined([await read("train0"), await read("train1")]), count, seed);
   return { train: augment(train, parseAugmentation("shift=4,mirror", preprocessing, 3)), validation: heldOut, test: await read("test") };
 }
 
@@ -49,13 +52,13 @@ interface Measured {
   readonly weights: number;
 }
 
-export const resnet20: Recipe = {
+export const resnet20With = ({ plans, fittedTo, heldOut }: Resnet20Options): Recipe => ({
   description: "ResNet-20 on CIFAR-10: 80 % and 90 % zeros by ADMM with training, from the trained net and two of five parts of the training images",
   data: "../shared/data",
   async run(context) {
     const { data, seed, makeStepper, signal, workplace, progress } = context;
     const dense = importOnnx(await readFile(context.net ?? join(data, "nets", "cifar10_resnet20.onnx")));
-    const { train, validation, test } = await readImages(dense, context);
+    const { train, validation, test } = await readImages(dense, heldOut, context);
     const fitted = subset(train, [...shuffled(train.count, createRandom(seed, "calibration"))].slice(0, fittedTo));
     const measure = async (graph: Graph): Promise<Measured> => ({
       accuracy: round(accuracyOf(await predict(graph, test, makeStepper, { batch: 50, signal }), test)),
@@ -99,7 +102,9 @@ export const resnet20: Recipe = {
     }
     return report(results);
   },
-};
+});
+
+export const resnet20 = resnet20With({ plans: { 80: planOf(5, 2, 9, 1.5e-3), 90: planOf(10, 4, 20, 2e-3) }, fittedTo: 2048, heldOut: 1000 });
 
 function report(results: Readonly<Record<string, Measured>>): RecipeResult {
   const names: Readonly<Record<string, string>> = {
