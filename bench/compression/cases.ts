@@ -34,10 +34,11 @@ const cifarCases: readonly Case[] = [
 ];
 const cifar = { fit: "cifar10/train0.png", test: "cifar10/test.png", images: 2048, preprocess: "torch", firstClass: 0, cases: cifarCases } as const;
 
+// Positions of one image tell much the same: few images fit many weights to chance, so that these are held nearer to the dense ones.
 const photographCases: readonly Case[] = [
   { name: "4 bits", options: { bits: 4 }, allowed: 3 },
   { name: "3 bits", options: { bits: 3 } },
-  { name: "50 % zeros in 1×1", options: {}, pointwise: 0.5, allowed: 2.5 },
+  { name: "50 % zeros in 1×1", options: { ridge: 0.02 }, pointwise: 0.5, allowed: 2.5 },
 ];
 const photographs = { fit: "imagenet/images.csv", test: "imagenet/images.csv", images: 256, cases: photographCases } as const;
 
