@@ -35,7 +35,7 @@ const compress = (...more: string[]) =>
 describe("compress", () => {
   test("prunes to the rate, keeps what matters, and writes an ONNX net", async () => {
     const outcome = await compress("--rate", "3", "--retrain-epochs", "1", "-o", at("small.onnx"));
-    expect(outcome.stderr).toBe("");
+    expect(outcome.complaints).toBe("");
     expect(outcome.json()).toMatchObject({ weights: 9, kept: 3, rate: 3, accuracy: { before: 75, after: 75 }, validationImages: 4 });
     expect((await cadnn("inspect", at("small.onnx"), "--json")).json()).toMatchObject({ nonZeros: 3 });
     expect((await cadnn("eval", at("small.onnx"), "--data", at("mosaic.png"), "--reference", "--json")).json()).toMatchObject({ top1: 100 });
@@ -74,7 +74,7 @@ describe("compress", () => {
       "-o",
       at("more.onnx"),
     );
-    expect(outcome.stderr).toBe("");
+    expect(outcome.complaints).toBe("");
     expect(outcome.json()).toMatchObject({ kept: 6, test: { before: 75, images: 4 } });
   });
 
@@ -125,7 +125,7 @@ describe("compress --post-training", () => {
       at("fit.json"),
     ];
     const outcome = await fitted(...argv);
-    expect(outcome.stderr).toBe("");
+    expect(outcome.complaints).toBe("");
     const json = outcome.json() as { files: unknown[] };
     expect(json).toMatchObject({ weights: 9, kept: 3, accuracy: { images: 4 }, layers: [{ bits: 3 }] });
     expect(json.files.length).toBe(2);

@@ -6,6 +6,8 @@ export interface Outcome {
   readonly code: ExitCode;
   readonly stdout: string;
   readonly stderr: string;
+  /** What stderr holds beside the lines that tell how far a slow command is. */
+  readonly complaints: string;
   readonly json: () => Record<string, unknown>;
 }
 
@@ -21,7 +23,8 @@ export async function cadnn(...argv: readonly string[]): Promise<Outcome> {
   const spies = [capture("stdout"), capture("stderr")];
   try {
     const code = await run(argv);
-    return { code, ...written, json: () => JSON.parse(written.stdout) as Record<string, unknown> };
+    const complaints = written.stderr.replaceAll(/^[█░].*\n/gm, "");
+    return { code, ...written, complaints, json: () => JSON.parse(written.stdout) as Record<string, unknown> };
   } finally {
     for (const spy of spies) spy.mockRestore();
   }
