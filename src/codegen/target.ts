@@ -24,8 +24,12 @@ export interface Target {
   readonly maxFoldedOffset: number;
   /** Static offsets above this are folded only if they are multiples of 16. */
   readonly maxUnalignedOffset: number;
-  /** First-level data cache of a core, bytes. */
+  /** First-level data cache of a core, bytes, for which passes are made. */
   readonly l1Bytes: number;
+  /** Those of the cores that count. */
+  readonly l1Sizes: readonly number[];
+  /** Cycles that a cache line takes which must come from the second-level cache, beside those that counts of instructions tell; 0 where kernels' models know by measurements. */
+  readonly farLineCycles: number;
   /** Whether `f32x4.pmin/pmax` (else `min/max`) is the single instruction. */
   readonly pseudoMinMax: boolean;
   /** Whether cores that issue in order count: they wait at the first use of a value that is not there yet. */
@@ -36,6 +40,8 @@ const x64 = {
   backend: "wasm",
   vectorRegisters: 15,
   l1Bytes: 32768,
+  l1Sizes: [32768],
+  farLineCycles: 0,
   pairs: false,
   splatFoldsAddress: true,
   maxFoldedOffset: 2 ** 31 - 1,
@@ -47,6 +53,7 @@ const arm64 = {
   backend: "wasm",
   vectorRegisters: 29,
   l1Bytes: 65536,
+  farLineCycles: 1,
   loadsFirst: false,
   pairs: false,
   splatFoldsAddress: false,
@@ -64,8 +71,9 @@ export const targets: Readonly<Record<TargetName, Target>> = {
   "wasm-x64-relaxed-loadsfirst": { name: "wasm-x64-relaxed-loadsfirst", fma: true, loadsFirst: true, ...x64 },
   "wasm-x64-relaxed-pairs": { ...x64, name: "wasm-x64-relaxed-pairs", fma: true, loadsFirst: false, pairs: true },
   "wasm-x64-plain": { name: "wasm-x64-plain", fma: false, loadsFirst: true, ...x64 },
-  "wasm-arm64-relaxed": { name: "wasm-arm64-relaxed", fma: true, ...arm64 },
-  "wasm-arm64-plain": { name: "wasm-arm64-plain", fma: false, ...arm64 },
+  "wasm-arm64-relaxed": { name: "wasm-arm64-relaxed", fma: true, l1Sizes: [32768, 65536], ...arm64 },
+  // Safari has no relaxed SIMD, so this one is for Apple's cores, whose caches are larger.
+  "wasm-arm64-plain": { name: "wasm-arm64-plain", fma: false, l1Sizes: [65536, 131072], ...arm64 },
 };
 
 /** What `wasm` stands for: all targets but those for engines that were told to do what none does by itself. */

@@ -1,5 +1,6 @@
 import type { Target } from "../codegen/target.ts";
 import type { FunctionBuilder, Local } from "../codegen/wasm/function.ts";
+import type { Reuse } from "./reuse.ts";
 
 /**
  * One row of the kernel table: a family of functions, one for each problem (what is computed: shapes, strides, fused parts) and
@@ -15,6 +16,8 @@ export interface KernelTemplate<P = unknown, C = unknown> {
   choices(problem: P, target: Target): readonly C[];
   /** Estimated cycles of one thread. Ranks choices, and kernels against each other. */
   cost(problem: P, choice: C, target: Target): number;
+  /** What its loops come back to. Absent where they read everything once. */
+  reuse?(problem: P, choice: C): Reuse;
   /** Whether a vector of input, once loaded, serves several filters or rows of output. Absent where no choice does that. */
   sharesLoads?(problem: P, choice: C): boolean;
   /** The problem with all that hardly changes its time rounded, so that like problems share measurements; left out, the problem itself. */

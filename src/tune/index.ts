@@ -2,10 +2,11 @@ import type { TargetName } from "../artifact/manifest.ts";
 import { type Target, targets } from "../codegen/target.ts";
 import { CadnnError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
+import { canonicalText } from "../kernels/costs.ts";
 import { legalize } from "../lower/legalize.ts";
 import { optimize, passesFor } from "../passes/index.ts";
 import { detectFeatures, targetsFor } from "../runtime/features.ts";
-import { candidatesOf, type Ranking, rankByModel, tasksOf } from "./candidates.ts";
+import { candidatesOf, type Ranking, rankByModel, type Task, tasksOf } from "./candidates.ts";
 import { createLearningRanking } from "./learning-ranking.ts";
 import { emptyLog, mergeLogs, type TuningLog, type TuningRecord } from "./log.ts";
 import { measuredCosts } from "./measured-costs.ts";
@@ -25,6 +26,8 @@ export interface TuneOptions {
   readonly candidates?: (space: number) => number;
   /** Orders the choices of a space; default: by the kernels' models, which exact measurements of other problems correct. */
   readonly rank?: Ranking;
+  /** Of which kernels each problem gets up to two choices more when all are known, if what was learned meanwhile ranks others first; default: of all, if measurements are exact. */
+  readonly refine?: (kernel: string) => boolean;
   /** Told of each record as it comes, to be kept. */
   readonly onRecord?: (record: TuningRecord) => void | Promise<void>;
   readonly onProgress?: (progress: TuneProgress) => void;
@@ -47,8 +50,8 @@ export interface TuneResult {
 /** A tenth of the space, but no less than 3 choices. */
 export const fewCandidates = (space: number): number => Math.min(space, Math.max(3, Math.floor(space / 10)));
 
-/** Fewer where none is spoilt and what is learned helps: a twelfth of the space, but no less than 2 choices; all of a few, of which nothing is learned. */
-export const fewCounts = (space: number): number => (space <= 8 ? space : Math.max(2, Math.floor(space / 12)));
+/** Fewer where none is spoilt and what is learned helps: a sixteenth of the space, but no less than 2 choices; all of a few, of which little is learned. */
+export const fewCounts = (space: number): number => (space <= 12 ? space : Math.max(2, Math.floor(space / 16)));
 
 /** What is not measured looks so much cheaper to the search, so that lowering's other plans get their turn if they come near. */
 const optimism = 0.85;
@@ -69,6 +72,8 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
   const stopped = () => signal?.aborted === true || performance.now() > deadline;
   const measured: TuningRecord[] = [];
   const failed = new Set<string>();
+  const refined = new Set<string>();
+  const refine = options.refine ?? (() => measurer.exact === true);
   let log = options.log ?? emptyLog;
   const learning = createLearningRanking();
   const rank = options.rank ?? (measurer.exact ? learning.rank : rankByModel);
@@ -76,9 +81,11 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
   for (const record of log.records) if (isOwn(record)) learning.learn(record);
   for (;;) {
     const own = { records: log.records.filter(isOwn) };
-    const known = new Set(own.records.map((r) => `${r.kernel} ${r.problem}`));
+    const known = new Map(own.records.map((r) => [`${r.kernel} ${r.problem}`, r]));
     const costs = measuredCosts(own, { optimism });
-    const tasks = tasksOf(graph, target, costs, options.candidates ?? (measurer.exact ? fewCounts : fewCandidates), rank).filter((t) => !known.has(t.key) && !failed.has(t.key));
+    const all = tasksOf(graph, target, costs, options.candidates ?? (measurer.exact ? fewCounts : fewCandidates), rank).filter((t) => !failed.has(t.key));
+    let tasks = all.filter((t) => !known.has(t.key));
+    if (tasks.length === 0) tasks = all.filter((t) => !refined.has(t.key) && refine(t.template.name)).flatMap((t) => secondLook(t, known.get(t.key) as TuningRecord));
     if (tasks.length === 0) return { log, measured, complete: true };
     const total = measured.length + tasks.length;
     for (const rivals of batches(candidatesOf(graph, target, costs, tasks))) {
@@ -93,8 +100,11 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
           failed.add(task.key);
           continue;
         }
+        const before = known.get(task.key);
+        if (before !== undefined) refined.add(task.key);
         const problem = task.key.slice(task.template.name.length + 1);
-        const record: TuningRecord = { kernel: task.template.name, problem, target: target.name, engine: measurer.engine, space: task.space, times };
+        const found = [...(before?.times ?? []), ...times].sort((a, b) => a.ns - b.ns);
+        const record: TuningRecord = { kernel: task.template.name, problem, target: target.name, engine: measurer.engine, space: task.space, times: found };
         measured.push(record);
         learning.learn(record);
         log = mergeLogs(log, { records: [record] });
@@ -103,6 +113,13 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
       if (measurer.exact) break; // what was learned ranks the others' choices anew
     }
   }
+}
+
+/** The task with those of its two favourites that were not measured; nothing if both were, or if it had its second look. */
+function secondLook(task: Task, { times }: TuningRecord): Task[] {
+  if (times.length > task.choices.length) return [];
+  const left = task.choices.slice(0, 2).filter((choice) => !times.some((t) => t.choice === canonicalText(choice)));
+  return left.length === 0 ? [] : [{ ...task, choices: left }];
 }
 
 function resolveTarget(target: Target | TargetName | undefined): Target {
@@ -114,7 +131,7 @@ function resolveTarget(target: Target | TargetName | undefined): Target {
 }
 
 export { type Candidate, rankByModel } from "./candidates.ts";
-export { type Counter, type CountJob, createCountingMeasurer } from "./counting-measurer.ts";
+export { type Counter, type CountJob, type CountStore, createCountingMeasurer, type Part } from "./counting-measurer.ts";
 export { browserOf, engineFingerprint } from "./engine.ts";
 export { emptyLog, formatLog, formatRecord, mergeLogs, parseTuningLog, type Timing, type TuningLog, type TuningRecord } from "./log.ts";
 export { type MeasuredCostsOptions, measuredCosts, nanosecondsPerCycle } from "./measured-costs.ts";

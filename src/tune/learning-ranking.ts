@@ -3,6 +3,7 @@ import { canonicalText, parseCanonical } from "../kernels/costs.ts";
 import type { KernelTemplate } from "../kernels/kernel.ts";
 import { kernelTable } from "../kernels/table.ts";
 import { type Ranking, rankByModel } from "./candidates.ts";
+import { type Counted, farOf, nearest } from "./fitting.ts";
 import type { TuningRecord } from "./log.ts";
 
 /** A ranking that gets better the more is known. */
@@ -14,7 +15,7 @@ export interface LearningRanking {
 interface Observation {
   readonly problem: string;
   readonly features: readonly string[];
-  /** Logarithm of what was measured over the estimate. */
+  /** Logarithm of what was counted over the estimate without waiting for memory. */
   readonly error: number;
 }
 
@@ -42,13 +43,21 @@ export function createLearningRanking(): LearningRanking {
       if (known === undefined) return ranked;
       const effects = fits.get(key) ?? fitEffects(known);
       fits.set(key, effects);
-      const expected = (choice: unknown) => Math.log(template.cost(problem, choice, target)) + featuresOf(choice).reduce((sum, f) => sum + (effects.get(f) ?? 0), 0);
-      return ranked
-        .map((choice) => ({ choice, log: expected(choice) }))
-        .sort((a, b) => a.log - b.log)
-        .map(({ choice }) => choice);
+      const expected = ranked.map((choice) => {
+        const far = farOf(template, problem, choice, target);
+        const effect = featuresOf(choice).reduce((sum, f) => sum + (effects.get(f) ?? 0), 0);
+        return { choice, cycles: (template.cost(problem, choice, target) - far) * Math.exp(effect), far };
+      });
+      return inTurn(expected).map(({ choice }) => choice);
     },
   };
+}
+
+/** The best by expected counts and, of those that may be near, the best with what they wait for memory, in turn: the first tell what is near. */
+function inTurn<T extends Counted>(expected: readonly T[]): readonly T[] {
+  const byCounts = [...expected].sort((a, b) => a.cycles - b.cycles);
+  const byAll = nearest(expected).sort((a, b) => a.cycles + a.far - b.cycles - b.far);
+  return [...new Set(byCounts.flatMap((choice, i) => [choice, ...byAll.slice(i, i + 1)]))];
 }
 
 /** Nothing for records of problems that the kernel no longer knows. */
@@ -58,7 +67,8 @@ function observationsOf(template: KernelTemplate, { problem, target, times }: Tu
     return times
       .map(({ choice: text, ns }): Observation => {
         const choice = parseCanonical(text);
-        return { problem, features: featuresOf(choice), error: Math.log(ns / template.cost(parsed, choice, targets[target])) };
+        const estimate = template.cost(parsed, choice, targets[target]) - farOf(template, parsed, choice, targets[target]);
+        return { problem, features: featuresOf(choice), error: Math.log(ns / estimate) };
       })
       .filter(({ error }) => Number.isFinite(error));
   } catch {

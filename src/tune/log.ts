@@ -31,6 +31,9 @@ export interface TuningLog {
 
 export const emptyLog: TuningLog = { records: [] };
 
+/** Whether a record holds cycles that were counted in emulation, in which memory has no part, and not times. */
+export const isCounted = ({ engine }: Pick<TuningRecord, "engine">): boolean => /\/llvm-\d+\//.test(engine);
+
 /** The text that stands for a problem in logs. */
 export const problemText = <P, C>(template: KernelTemplate<P, C>, problem: P): string => canonicalText(template.digest?.(problem) ?? problem);
 

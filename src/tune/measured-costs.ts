@@ -4,7 +4,8 @@ import { targets } from "../codegen/target.ts";
 import { type Costs, canonicalText, estimatedCosts, type Priced, parseCanonical } from "../kernels/costs.ts";
 import type { KernelTemplate } from "../kernels/kernel.ts";
 import { kernelTable } from "../kernels/table.ts";
-import { problemText, type TuningLog, type TuningRecord } from "./log.ts";
+import { bestCounted, type Counted, farOf } from "./fitting.ts";
+import { isCounted, problemText, type TuningLog, type TuningRecord } from "./log.ts";
 import type { ShippedCosts } from "./shipped-costs.ts";
 
 export interface MeasuredCostsOptions {
@@ -17,7 +18,7 @@ export interface MeasuredCostsOptions {
 /**
  * Costs from the log where a problem was measured there, else by the kernels' models. Both have one unit: on each engine the median ratio of measured
  * nanoseconds to estimated cycles counts as one cycle. What is not measured is corrected by how its kernel does elsewhere. Engines count alike: a
- * choice's cost is the geometric mean over those that measured the problem.
+ * choice's cost is the geometric mean over those that measured the problem. To cycles that were counted, what loops wait for memory by their plan is added.
  */
 export function measuredCosts(log: TuningLog, { optimism = 1, shipped }: MeasuredCostsOptions = {}): Costs {
   const known = new Map<string, TuningRecord[]>();
@@ -43,7 +44,7 @@ export function measuredCosts(log: TuningLog, { optimism = 1, shipped }: Measure
 
 function bestMeasured<P, C>(template: KernelTemplate<P, C>, problem: P, target: Target, records: readonly TuningRecord[], scales: Scales): Priced<C> | undefined {
   if (records.length === 0) return undefined;
-  let best: Priced<C> | undefined;
+  const found: Priced<C>[] = [];
   for (const choice of template.choices(problem, target)) {
     const text = canonicalText(choice);
     const logs = records.map((record) => {
@@ -54,11 +55,12 @@ function bestMeasured<P, C>(template: KernelTemplate<P, C>, problem: P, target: 
     });
     // An engine that did not measure the choice does not vote for it; where no choice was measured everywhere, any will do.
     const votes = logs.filter(Number.isFinite);
-    if (votes.length === 0) continue;
-    const cost = Math.exp(mean(votes)) * 1.1 ** (logs.length - votes.length);
-    if (best === undefined || cost < best.cost) best = { choice, cost };
+    if (votes.length > 0) found.push({ choice, cost: Math.exp(mean(votes)) * 1.1 ** (logs.length - votes.length) });
   }
-  return best;
+  if (!records.every(isCounted)) return found.reduce<Priced<C> | undefined>((best, next) => (best === undefined || next.cost < best.cost ? next : best), undefined);
+  const counted = found.map(({ choice, cost }): Counted<C> => ({ choice, cycles: cost, far: farOf(template, problem, choice, target) }));
+  const best = bestCounted(template, problem, target, counted);
+  return best && { choice: best.choice, cost: best.cycles + best.far };
 }
 
 export interface Scales {

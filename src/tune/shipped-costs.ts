@@ -2,7 +2,8 @@ import { type Target, targets } from "../codegen/target.ts";
 import { type Costs, canonicalText, estimatedCosts, type Priced, parseCanonical } from "../kernels/costs.ts";
 import type { KernelTemplate } from "../kernels/kernel.ts";
 import { kernelTable } from "../kernels/table.ts";
-import type { Timing, TuningLog, TuningRecord } from "./log.ts";
+import { bestCounted, farOf } from "./fitting.ts";
+import type { TuningLog, TuningRecord } from "./log.ts";
 import { calibrate } from "./measured-costs.ts";
 import { arm64Records } from "./records/arm64.ts";
 
@@ -40,16 +41,15 @@ export function formatShipped(log: TuningLog): string {
 
 const rounded = (n: number): number => Number(n.toPrecision(4));
 
-/** Counts do not see caches, which the models do: of choices that take hardly longer than the fastest one, the models choose. */
-const hardly = 1.02;
-
 function shippedLine(template: KernelTemplate, { kernel, target, problem: text, times }: TuningRecord, scale: number): string {
   const problem = parseCanonical(text);
   const { key, amount } = splitProblem(template, problem);
-  const cost = ({ choice }: Timing) => template.cost(problem, parseCanonical(choice), targets[target]);
-  const near = times.filter(({ ns }) => ns <= hardly * (times[0] as Timing).ns);
-  const best = near.sort((a, b) => cost(a) - cost(b))[0];
-  return best === undefined ? "" : `${kernel} ${target} ${key} ${amount} ${rounded(best.ns / scale)} ${valuesOf(parseCanonical(best.choice))}`;
+  const counted = times.map(({ choice: text, ns }) => {
+    const choice = parseCanonical(text);
+    return { choice, cycles: ns, far: farOf(template, problem, choice, targets[target]) };
+  });
+  const best = bestCounted(template, problem, targets[target], counted);
+  return best === undefined ? "" : `${kernel} ${target} ${key} ${amount} ${rounded((best.cycles + best.far) / scale)} ${valuesOf(best.choice)}`;
 }
 
 function readShipped(text: string): Table {

@@ -5,6 +5,7 @@ import type { Activation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext } from "../kernel.ts";
 import { emitLaneProduct, laneFilters, turnLengths } from "../lane-product.ts";
 import { type Region, registersOf, setTileOffsets, type Tile, tileFits, tilesOf, vectorOffsets } from "../region.ts";
+import { inputBytes, type Reuse } from "../reuse.ts";
 import { emitActivation, madd } from "../vector-math.ts";
 
 /**
@@ -109,6 +110,15 @@ function laneChoices(p: GemmProblem): GemmChoice[] {
   );
 }
 
+/** A chunk of tiles comes back for each block of filters, and the weights of a block for each tile of a chunk. */
+function reuseOf(p: GemmProblem, { filters, tile, chunk, split }: GemmChoice): Reuse {
+  const { count } = tilesOf(p.region, tile);
+  const tiles = split === "tiles" ? chunk : 1;
+  const input = inputBytes(p.channels, p.channelStride, p.region, tile, p.taps);
+  const weights = 4 * filters * p.channels * p.taps.length;
+  return { walks: Math.ceil(count / tiles), tile: tiles * input + weights, scattered: 0 };
+}
+
 export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
   name: "f32-gemm",
   backend: "wasm",
@@ -147,6 +157,7 @@ export const f32Gemm = defineKernel<GemmProblem, GemmChoice>({
     };
     return count * (Math.floor(p.m / filters) * blockCycles(filters) + (rest > 0 ? blockCycles(rest) : 0));
   },
+  reuse: reuseOf,
   sharesLoads: (_, { filters }) => filters > 1,
   items: (p, choice) => (choice.split === "tiles" ? tilesOf(p.region, choice.tile).count : Math.ceil(p.m / choice.filters)),
   emit(context, p, choice) {

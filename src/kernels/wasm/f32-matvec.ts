@@ -29,6 +29,7 @@ export const f32Matvec = defineKernel<MatvecProblem, MatvecChoice>({
     const bytes = 4 * p.m * p.k;
     return Math.max(compute, bytes > 500_000 ? bytes / 6 : 0);
   },
+  reuse: (p) => ({ walks: 1, tile: 4 * p.k, scattered: 0 }),
   sharesLoads: (_, { filters }) => filters > 1,
   items: (p, { filters }) => Math.ceil(p.m / filters),
   emit(context, p, { filters }) {

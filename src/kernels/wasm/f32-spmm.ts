@@ -5,7 +5,7 @@ import { defineKernel, type EmitContext, roundedCount } from "../kernel.ts";
 import { type Region, setTileOffsets, type Tile, tilesOf, vectorOffsets } from "../region.ts";
 import { activator } from "../vector-math.ts";
 import { headWords } from "../weight-stream.ts";
-import { spmmCost } from "./spmm-cost.ts";
+import { spmmCost, spmmReuse } from "./spmm-cost.ts";
 import { walkEntries } from "./spmm-entries.ts";
 import { emitPacking, packedSize, packedTile } from "./spmm-packing.ts";
 import { walkPairs } from "./spmm-pairs.ts";
@@ -71,6 +71,7 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
   operands: (p) => ["x", "w", ...(p.bias ? ["bias"] : []), ...(p.residual ? ["residual"] : []), "scratch", "y"],
   choices: spmmChoices,
   cost: spmmCost,
+  reuse: spmmReuse,
   amount: "nonZeros",
   digest: (p) => ({ ...p, nonZeros: roundedCount(p.nonZeros) }),
   sharesLoads: (_, choice) => choice.filters > 1,

@@ -88,6 +88,10 @@ export const f32Window = defineKernel<WindowProblem, WindowChoice>({
     const perTile = work + 0.15 * loads + lines / 45 + 3.5 * streams + 3;
     return p.channels * (tilesOf(p.region, tile).count * perTile + 20);
   },
+  reuse(p, { tile }) {
+    const rows = Math.ceil((Math.max(...p.taps) - Math.min(...p.taps)) / Math.max(1, p.region.inPitch) + tile.rows);
+    return { walks: 1, tile: 4 * rows * Math.max(p.region.inPitch, p.region.w), scattered: 0 };
+  },
   sharesLoads: (_, { tile }) => tile.rows > 1,
   items: (p) => p.channels,
   emit(context, p, choice) {

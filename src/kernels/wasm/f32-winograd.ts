@@ -4,6 +4,7 @@ import type { Local } from "../../codegen/wasm/function.ts";
 import { type Activation, noActivation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext } from "../kernel.ts";
 import { type Region, setTileOffsets, tilesOf } from "../region.ts";
+import type { Reuse } from "../reuse.ts";
 import { emitActivation } from "../vector-math.ts";
 import { type Four, inputTransform, mapFour, mapSix, outputTransform, type Six, transpose, transposeHigh, winogradPoints } from "../winograd.ts";
 import { emitTiles, f32Gemm, type GemmChoice, type GemmProblem } from "./f32-gemm.ts";
@@ -91,6 +92,12 @@ function itemsOf(p: WinogradProblem, choice: WinogradChoice): number {
   return choice.split.by === "tiles" ? Math.ceil(rowUnits(p) / choice.split.rows) : groupsOf(p, choice);
 }
 
+/** At each point a panel of transformed inputs comes back for each block of filters, which come back for each panel. */
+function reuseOf(p: WinogradProblem, { tiles, product }: WinogradChoice): Reuse {
+  const quads = quadsOf(p);
+  return { walks: Math.ceil((4 * quads) / tiles), tile: 4 * p.channels * (4 * product.tile.vectors + product.filters), scattered: 0 };
+}
+
 export const f32Winograd = defineKernel<WinogradProblem, WinogradChoice>({
   name: "f32-winograd",
   backend: "wasm",
@@ -120,6 +127,7 @@ export const f32Winograd = defineKernel<WinogradProblem, WinogradChoice>({
     const loads = weightBytes > 600_000 ? (weightBytes * blocks) / 16 : 0;
     return winogradPoints * products * columns + loads + 2000 * blocks + quads * (p.channels * 130 + p.m * 120);
   },
+  reuse: reuseOf,
   sharesLoads: (p, choice) => f32Gemm.sharesLoads?.(productOf(p, shapeOf(choice), p.m), choice.product) === true,
   items: itemsOf,
   emit(context, p, choice) {

@@ -1,8 +1,18 @@
 import { foldsOffset, type Target } from "../../codegen/target.ts";
 import { registersOf, tilesOf } from "../region.ts";
+import { farCycles, inputBytes, lineBytes, type Reuse } from "../reuse.ts";
 import type { SpmmChoice, SpmmProblem } from "./f32-spmm.ts";
-import { type PackedTile, packedTile } from "./spmm-packing.ts";
+import { type PackedTile, packedSize, packedTile } from "./spmm-packing.ts";
 import { alikeFilters, linesOf, passesOf } from "./spmm-space.ts";
+
+/** An entry reads a tile of one channel and tap; a pass of channels comes back for each row. */
+export function spmmReuse(p: SpmmProblem, choice: SpmmChoice): Reuse {
+  const { tile, filters, channels, packed } = choice;
+  const walks = tilesOf(p.region, tile).count;
+  const input = packed ? 4 * packedSize(p, choice) : inputBytes(Math.min(channels, p.channels), p.channelStride, p.region, tile, p.taps);
+  const entry = packed ? tile.rows * tile.vectors * 16 : inputBytes(1, p.channelStride, p.region, tile, [0]);
+  return { walks, tile: input, scattered: (walks * entry * p.nonZeros) / (alikeFilters(p, choice) ? filters : 1) / lineBytes };
+}
 
 /** Cycles that reading costs beside the multiplications, all measured on x64. */
 interface Reading {
@@ -33,24 +43,23 @@ function packedReading(p: SpmmProblem, { tile, channels }: SpmmChoice, target: T
 
 /**
  * The geometric mean of the cycles that models of ARM's cores, in-order and out-of-order ones, give; fitted to counts of what V8 compiles, where each store takes
- * four instructions. What does not fit the first-level cache takes 0.8 cycles a line more, which is a guess: large cores load ahead by themselves.
+ * four instructions.
  */
 function costAhead(p: SpmmProblem, choice: SpmmChoice, target: Target): number {
-  const { tile, group, filters, ahead, channels } = choice;
+  const { tile, group, filters, ahead } = choice;
   const vectors = tile.rows * tile.vectors;
   const rows = p.m / filters;
   const passes = passesOf(p, choice);
   const entries = p.nonZeros / filters + ((group - 1) / 2) * rows * passes;
   const live = filters * vectors + ahead + 2 + (group === 2 ? 1 : filters) + (target.fma ? filters : 3 * filters);
   const spills = Math.max(0, live - target.vectorRegisters + 1) * 1.2;
-  const lines = linesOf(p, tile);
-  const resident = Math.min(1, target.l1Bytes / (channels * lines * 64));
   const rowStarts = tile.rows > 1 && !foldsOffset(target, 4 * p.region.inPitch + 256) ? 0.6 * (tile.rows - 1) : 0;
   const waits = ([0.27, 0.1, 0.015, 0][ahead] ?? 0.01) as number;
   const perVector = (filters === 1 ? 0.573 : 0.98) + (target.fma ? 0 : 0.42 * filters) + waits;
-  const perEntry = 3.5 + (group === 2 ? 0.8 : group === 1 ? 3 : 0) + vectors * perVector + spills + rowStarts + (1 - resident) * lines * 0.8;
+  const perEntry = 3.5 + (group === 2 ? 0.8 : group === 1 ? 3 : 0) + vectors * perVector + spills + rowStarts;
   const perRow = 5 + filters * vectors * (2.7 + (p.residual ? 0.6 : 0));
-  return tilesOf(p.region, tile).count * (entries * perEntry + rows * (perRow + (passes - 1) * (5 + 3 * filters * vectors)));
+  const perTile = entries * perEntry + rows * (perRow + (passes - 1) * (5 + 3 * filters * vectors));
+  return tilesOf(p.region, tile).count * perTile + farCycles(spmmReuse(p, choice), target);
 }
 
 /** Filters with non-zeros at different places, two a row. */

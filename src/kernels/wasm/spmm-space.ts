@@ -1,5 +1,6 @@
 import type { Target } from "../../codegen/target.ts";
 import { type Region, registersOf, type Tile, tilesOf } from "../region.ts";
+import { lineBytes, tileLines } from "../reuse.ts";
 import { tileShapes } from "./f32-gemm.ts";
 import type { SpmmChoice, SpmmProblem } from "./f32-spmm.ts";
 import { ofTile, packedTile } from "./spmm-packing.ts";
@@ -10,24 +11,9 @@ export const passesOf = (p: SpmmProblem, choice: Pick<SpmmChoice, "channels">): 
 export const alikeFilters = (p: Pick<SpmmProblem, "block">, { filters }: Pick<SpmmChoice, "filters">): boolean => filters <= p.block;
 
 /** Cache lines of 64 bytes that a tile reads of one channel, wherever it begins. */
-export const linesOf = (p: SpmmProblem, tile: Tile): number => ofTile(lines, p, tile, countLines);
+export const linesOf = (p: SpmmProblem, tile: Tile): number => ofTile(lines, p, tile, () => tileLines(p.region, tile, p.taps));
 
 const lines = new WeakMap<readonly number[], Map<string, number>>();
-
-function countLines(p: Pick<SpmmProblem, "taps" | "region">, tile: Tile): number {
-  const spans: { from: number; to: number }[] = [];
-  for (let row = 0; row < tile.rows; row++) for (const tap of p.taps) spans.push({ from: tap + row * p.region.inPitch, to: tap + row * p.region.inPitch + 4 * tile.vectors });
-  spans.sort((a, b) => a.from - b.from);
-  let lines = 0;
-  let end = Number.NEGATIVE_INFINITY;
-  for (const { from, to } of spans) {
-    // Rows closer than a line share it.
-    if (from > end + 16) lines += (to - from - 1) / 16 + 1;
-    else if (to > end) lines += (to - end) / 16;
-    end = Math.max(end, to);
-  }
-  return lines;
-}
 
 const usualTiles = (region: Region, filters: 1 | 2): Tile[] =>
   (filters === 1 ? [8, 7, 12, 6, 10, 14, 13, 4, 2, 1, 16, 20, 24] : [4, 5, 6, 7, 2, 1, 8, 10]).flatMap((vectors) => tileShapes(region, vectors));
@@ -59,9 +45,9 @@ type Passes = Pick<SpmmChoice, "channels" | "packed">;
 
 /** Lengths of passes, by how much of the first-level cache a pass may fill. */
 function passesFor(p: SpmmProblem, tile: Tile, target: Target, split: SpmmChoice["split"]): Passes[] {
-  const fitting = Math.max(1, Math.floor(target.l1Bytes / 64 / linesOf(p, tile)));
+  const fitting = Math.max(1, Math.floor(target.l1Bytes / lineBytes / linesOf(p, tile)));
   const evenly = (share: number) => Math.ceil(p.channels / Math.ceil(p.channels / Math.max(1, Math.floor(fitting * share))));
-  const lengths = new Set(target.inOrder ? [p.channels, evenly(0.8)] : [0.55, 0.35, 1].map(evenly));
+  const lengths = new Set(target.inOrder ? [p.channels, evenly(1), evenly(0.8)] : [0.55, 0.35, 1].map(evenly));
   const passes: Passes[] = [...lengths].map((channels) => ({ channels, packed: false }));
   const whole = packedTile(p, tile);
   // Threads that share out filters would each put together the same. Where each store is checked, putting together costs more than it brings.
