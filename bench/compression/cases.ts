@@ -20,6 +20,8 @@ export interface Subject {
   readonly test: string;
   /** Images to fit to. */
   readonly images: number;
+  /** Whether they are looked at mirrored as well. */
+  readonly mirror?: boolean;
   readonly preprocess: string;
   readonly firstClass: number;
   readonly cases: readonly Case[];
@@ -40,7 +42,7 @@ const photographCases: readonly Case[] = [
   { name: "3 bits", options: { bits: 3 } },
   { name: "50 % zeros in 1×1", options: { ridge: 0.02 }, pointwise: 0.5, allowed: 2.5 },
 ];
-const photographs = { fit: "imagenet/images.csv", test: "imagenet/images.csv", images: 256, cases: photographCases } as const;
+const photographs = { fit: "imagenet/images.csv", test: "imagenet/images.csv", images: 256, mirror: true, cases: photographCases } as const;
 
 export const subjects: readonly Subject[] = [
   { name: "resnet20", file: "cifar10_resnet20.onnx", ...cifar },

@@ -8,6 +8,7 @@ import { importOnnx } from "../../src/frontend/onnx/index.ts";
 import { imageGeometry, parsePreprocessing } from "../../src/image/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import type { CheckpointStore } from "../../src/train/checkpoint.ts";
+import { mirrored } from "../../src/train/data/augment.ts";
 import { type Dataset, shuffled, subset } from "../../src/train/data/dataset.ts";
 import { accuracyOf, type Predictions, predict } from "../../src/train/evaluate.ts";
 import type { MakeStepper } from "../../src/train/stepper.ts";
@@ -95,7 +96,8 @@ async function divided(subject: Subject, graph: Graph, data: string, limit: numb
   const order = [...shuffled(fit.count, createRandom(seed, "calibration"))];
   const test = subject.fit === subject.test ? subset(fit, order.slice(images)) : await read(subject.test);
   const some = Array.from({ length: Math.min(limit, test.count) }, (_, i) => i);
-  return { fit: subset(fit, order.slice(0, images)), test: subset(test, some) };
+  const seen = subset(fit, order.slice(0, images));
+  return { fit: subject.mirror === true ? mirrored(seen) : seen, test: subset(test, some) };
 }
 
 export async function measureCase(
@@ -131,7 +133,7 @@ export async function measureCase(
     ...(baselines.includes("simple") ? { simple: await other({ method: "magnitude" }) } : {}),
     ...(baselines.includes("fitted") && options.bits === undefined ? { fitted: await other({ iterations: 0 }) } : {}),
     ...{ rate: round(report.rate), seconds: round(seconds, 1), cpuSeconds: round((user + system) / 1e6, 1), peakMiB: Math.round(peak / 2 ** 20) },
-    ...{ images: fit.count, tested: test.count },
+    ...{ images: subject.mirror === true ? fit.count / 2 : fit.count, tested: test.count },
     plan: planOf(one),
   };
 }

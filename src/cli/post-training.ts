@@ -3,6 +3,7 @@ import type { CalibrationImages, PlanOptions, PostTrainingContext, PostTrainingO
 import { type LevelKind, levelKinds } from "../compress/projections/levels.ts";
 import type { Graph } from "../ir/graph.ts";
 import { readText } from "../node/files.ts";
+import { mirrored } from "../train/data/augment.ts";
 import { type Dataset, shuffled } from "../train/data/dataset.ts";
 import type { Predictions } from "../train/evaluate.ts";
 import { createRandom } from "../zoo/random.ts";
@@ -17,7 +18,7 @@ const defaultImages = 512;
 export async function readPostTrainingPlan(options: Options): Promise<PostTrainingOptions> {
   const plan = (await readPlanFile(options)) as PostTrainingOptions;
   const target = readRate(options, plan);
-  for (const name of ["retrain-epochs", "steps", "augment", "distill", "teacher", "test"])
+  for (const name of ["retrain-epochs", "steps", "distill", "teacher", "test"])
     if (options.text(name) !== undefined) throw usage(`--${name} is for training`, `--${name}`, "Leave out either it or --post-training.");
   const { rate: _rate, sparsity: _sparsity, ...rest } = plan;
   const given = {
@@ -73,12 +74,15 @@ function oneOf<T extends string>(options: Options, name: string, values: readonl
   return value;
 }
 
-/** Images of a folder or a data set, whose labels are not looked at; at random where there are more than wanted. */
+/** Images of a folder or a data set, whose labels are not looked at; at random where there are more than wanted. With `--augment mirror` each counts twice. */
 export async function calibrationImages(graph: Graph, data: string, options: Options, context: CommandContext): Promise<CalibrationImages> {
   const all = await openUnlabelled(data, options.text("images"));
   const count = Math.min(all.count, options.number("limit", { integer: true, min: 1 }) ?? defaultImages);
   const order = shuffled(all.count, createRandom(options.number("seed", { integer: true, min: 0 }) ?? 1, "calibration")).subarray(0, count);
-  return readDataset(graph, { ...all, count, label: () => 0, image: (i) => all.image(order[i] as number) }, options, context, undefined);
+  const augmentation = options.text("augment");
+  if (augmentation !== undefined && augmentation !== "mirror") throw usage(`--augment ${augmentation} is for training`, "--augment", "Use mirror, or leave out --post-training.");
+  const images = await readDataset(graph, { ...all, count, label: () => 0, image: (i) => all.image(order[i] as number) }, options, context, undefined);
+  return augmentation === undefined ? images : mirrored(images);
 }
 
 interface Shared extends Omit<PostTrainingContext, "observer"> {

@@ -117,6 +117,8 @@ describe("compress --post-training", () => {
       "3",
       "--per",
       "tensor",
+      "--augment",
+      "mirror",
       "-o",
       at("fit.onnx"),
       "-o",
@@ -136,6 +138,7 @@ describe("compress --post-training", () => {
 
   test.each([
     [["--data", ".", "--bits", "4", "--steps", "3"], "--steps"],
+    [["--data", ".", "--bits", "4", "--augment", "shift=2"], "--augment"],
     [["--data", ".", "--bits", "4", "--levels", "odd"], "--levels"],
     [["--data", ".", "--bits", "0"], "bits"],
     [["--data", "."], "rate"],

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { augment } from "../../src/train/data/augment.ts";
+import { augment, mirrored } from "../../src/train/data/augment.ts";
 import { imageDataset, joined, split, subset } from "../../src/train/data/dataset.ts";
 import { digitsDataset } from "../../src/train/data/digits.ts";
 import { idxDataset, parseIdx } from "../../src/train/data/idx.ts";
@@ -71,6 +71,15 @@ describe("data sets", () => {
     expect(seen.size).toBe(18);
     expect(seen).toContain("-1,-1,-1,-1,1,2,-1,4,5"); // one down, one to the right
     expect(seen).toContain("2,1,-1,5,4,-1,8,7,-1"); // mirrored, one to the left
+  });
+
+  test("mirrored images come after the images as they are", async () => {
+    const both = mirrored(imageDataset({ images: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8), labels: [0, 1], inputShape: [1, 2, 2], classes: 2 }));
+    const images = new Float32Array(12);
+    const labels = new Int32Array(3);
+    await both.batch([1, 2, 3], images, labels);
+    expect([both.count, both.label(3), ...labels]).toEqual([4, 1, 1, 0, 1]);
+    expect([...images]).toEqual([5, 6, 7, 8, 2, 1, 4, 3, 6, 5, 8, 7]);
   });
 
   test("mosaic: tiles row by row", () => {

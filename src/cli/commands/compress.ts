@@ -35,7 +35,11 @@ export const command: Command = {
     },
     validation: { type: "string", description: "Labelled images that accuracy is measured on; default: a tenth of the training images, set aside", valueHint: "DATA" },
     test: { type: "string", description: "Labelled images that both nets are measured on once, when all is done", valueHint: "DATA" },
-    augment: { type: "string", description: "How training images are varied: shift=N (pixels at most, both ways), mirror, or shift=N,mirror", valueHint: "LIST" },
+    augment: {
+      type: "string",
+      description: "How training images are varied: shift=N (pixels at most, both ways), mirror, or shift=N,mirror. With --post-training, mirror: each image twice",
+      valueHint: "LIST",
+    },
     distill: { type: "string", description: "Learn from the dense net's answers too: their weight, 0 to 1, and a temperature (default 4)", valueHint: "WEIGHT[,T]" },
     teacher: { type: "string", description: "ONNX net to learn from in place of the dense net; with --distill 0.9 unless that is given", valueHint: "MODEL" },
     "post-training": { type: "boolean", description: "Fit the net layer by layer to what it computes on the images, without labels and training" },

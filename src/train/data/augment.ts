@@ -35,6 +35,28 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
   };
 }
 
+/** All images as they are and then, from `dataset.count` on, each mirrored from left to right: twice as many where there are few. */
+export function mirrored(dataset: Dataset): Dataset {
+  const { count } = dataset;
+  const width = dataset.inputShape.at(-1) ?? 1;
+  return {
+    ...dataset,
+    count: 2 * count,
+    label: (index) => dataset.label(index % count),
+    async batch(indices, images, labels, random) {
+      await dataset.batch(
+        Array.from(indices, (index) => index % count),
+        images,
+        labels,
+        random,
+      );
+      const size = images.length / indices.length;
+      for (let n = 0; n < indices.length; n++)
+        if ((indices[n] as number) >= count) for (let row = n * size; row < (n + 1) * size; row += width) images.subarray(row, row + width).reverse();
+    },
+  };
+}
+
 /** Moves the plane that begins at `start` by dx columns and dy rows; what comes in is `outside`. */
 function move(images: Float32Array, start: number, width: number, height: number, dx: number, dy: number, outside: number): void {
   const end = start + width * height;
