@@ -10,7 +10,7 @@ import type { Graph } from "../../src/ir/graph.ts";
 import type { CheckpointStore } from "../../src/train/checkpoint.ts";
 import { mirrored } from "../../src/train/data/augment.ts";
 import { type Dataset, shuffled, subset } from "../../src/train/data/dataset.ts";
-import { accuracyOf, type Predictions, predict } from "../../src/train/evaluate.ts";
+import { accuracyOf, bestClasses, predict } from "../../src/train/evaluate.ts";
 import type { MakeStepper } from "../../src/train/stepper.ts";
 import { createRandom } from "../../src/zoo/random.ts";
 import { type Case, optionsOf, type Subject } from "./cases.ts";
@@ -140,11 +140,4 @@ export async function measureCase(
 
 export function planOf({ options, pointwise }: Case): Result["plan"] {
   return { options, ...(pointwise === undefined ? {} : { pointwise }) };
-}
-
-function bestClasses({ logits, classes }: Predictions): number[] {
-  return Array.from({ length: logits.length / classes }, (_, i) => {
-    const row = logits.subarray(i * classes, (i + 1) * classes);
-    return row.indexOf(row.reduce((a, b) => Math.max(a, b)));
-  });
 }

@@ -5,7 +5,6 @@ import type { Graph } from "../ir/graph.ts";
 import { readText } from "../node/files.ts";
 import { mirrored } from "../train/data/augment.ts";
 import { type Dataset, shuffled } from "../train/data/dataset.ts";
-import type { Predictions } from "../train/evaluate.ts";
 import { createRandom } from "../zoo/random.ts";
 import type { CommandContext } from "./command.ts";
 import { type Compressed, layerTable, weightsLine } from "./compress-report.ts";
@@ -92,7 +91,7 @@ interface Shared extends Omit<PostTrainingContext, "observer"> {
 /** Compresses without training; where there are labelled images, measures both nets on them. */
 export async function fitToImages(graph: Graph, plan: PostTrainingOptions, images: CalibrationImages, shared: Shared, { progress }: CommandContext): Promise<Compressed> {
   const { compressPostTraining } = await import("../compress/index.ts");
-  const { accuracyOf, predict } = await import("../train/evaluate.ts");
+  const { accuracyOf, bestClasses, predict } = await import("../train/evaluate.ts");
   const { validation, ...context } = shared;
   const { graph: compressed, report } = await compressPostTraining(graph, plan, images, { ...context, observer: (p) => progress.update(p.done, p.total, p.layer) });
   const summary: [string, string][] = [weightsLine(report), ["images", report.images.toString()]];
@@ -100,24 +99,17 @@ export async function fitToImages(graph: Graph, plan: PostTrainingOptions, image
   if (validation === undefined) return { graph: compressed, table: layerTable(report.layers), summary, json: { ...report } };
   const predicted = (net: Graph) => predict(net, validation, context.makeStepper, { batch: plan.batch ?? 32, signal: context.signal });
   const [before, after] = [await predicted(graph), await predicted(compressed)];
-  const accuracy = { before: accuracyOf(before, validation), after: accuracyOf(after, validation), agreement: agreementOf(before, after), images: validation.count };
+  const answers = bestClasses(before);
+  const accuracy = {
+    before: accuracyOf(before, validation),
+    after: accuracyOf(after, validation),
+    agreement: (100 * bestClasses(after).filter((best, i) => best === answers[i]).length) / validation.count,
+    images: validation.count,
+  };
   summary.push(
     ["accuracy", `${accuracy.before.toFixed(2)} % before, ${accuracy.after.toFixed(2)} % after`],
     ["same answers", `${accuracy.agreement.toFixed(2)} %`],
     ["measured on", `${validation.count} images`],
   );
   return { graph: compressed, table: layerTable(report.layers), summary, json: { ...report, accuracy } };
-}
-
-/** Share of images, in percent, for which both nets have the same class first. */
-function agreementOf(a: Predictions, b: Predictions): number {
-  const count = a.logits.length / a.classes;
-  const best = ({ logits, classes }: Predictions, i: number) => {
-    let first = 0;
-    for (let c = 1; c < classes; c++) if ((logits[i * classes + c] as number) > (logits[i * classes + first] as number)) first = c;
-    return first;
-  };
-  let same = 0;
-  for (let i = 0; i < count; i++) if (best(a, i) === best(b, i)) same++;
-  return (100 * same) / count;
 }

@@ -55,16 +55,19 @@ export function logitsNet(graph: Graph): Graph {
   return output === undefined || logits === undefined || logits === output.value ? graph : { ...graph, outputs: [{ name: output.name, value: logits }, ...others] };
 }
 
-/** Share of images, in percent, whose class is the most likely one. */
-export function accuracyOf({ logits, classes }: Predictions, dataset: Dataset): number {
-  let right = 0;
-  for (let i = 0; i < dataset.count; i++) {
+/** The most likely class of each image, the first of equal ones. */
+export function bestClasses({ logits, classes }: Predictions): number[] {
+  return Array.from({ length: logits.length / classes }, (_, i) => {
     const row = logits.subarray(i * classes, (i + 1) * classes);
     let best = 0;
     for (let c = 1; c < classes; c++) if ((row[c] as number) > (row[best] as number)) best = c;
-    if (best === dataset.label(i)) right++;
-  }
-  return (100 * right) / dataset.count;
+    return best;
+  });
+}
+
+/** Share of images, in percent, whose class is the most likely one. */
+export function accuracyOf(predictions: Predictions, dataset: Dataset): number {
+  return (100 * bestClasses(predictions).filter((best, i) => best === dataset.label(i)).length) / dataset.count;
 }
 
 /** softmax(logits / temperature), row by row. */

@@ -3,13 +3,12 @@
  * the middle of saving the checkpoint; otherwise it writes the weights that come out.
  */
 import { writeFileSync } from "node:fs";
-import { setTimeout } from "node:timers/promises";
-import { checkpointFile } from "../../src/cli/checkpoint-file.ts";
 import { compressPostTraining, type PostTrainingOptions } from "../../src/compress/index.ts";
 import { encodeCheckpoint } from "../../src/train/checkpoint.ts";
 import { interpreterStepper } from "../../src/train/interpreter-stepper.ts";
 import { weightsOf } from "../../src/train/weights.ts";
 import { bars, tinyNet } from "../train/toy.ts";
+import { mortalStore } from "./killed-store.ts";
 
 const [checkpoint = "", result = "", mode = "", done, at] = process.argv.slice(2);
 const options: Readonly<Record<string, PostTrainingOptions>> = {
@@ -17,25 +16,13 @@ const options: Readonly<Record<string, PostTrainingOptions>> = {
   distillation: { batch: 12, sparsity: 0.7, distill: { epochs: 2 } },
 };
 
-const die = () => process.kill(process.pid, "SIGKILL");
-const file = checkpointFile(checkpoint);
-let isDue = false;
+const { store, kill } = mortalStore(checkpoint);
 const { graph } = await compressPostTraining(tinyNet(), options[mode] as PostTrainingOptions, bars(40), {
   makeStepper: interpreterStepper,
   saveEverySeconds: 0,
-  store: {
-    load: () => file.load(),
-    async save(bytes) {
-      if (!isDue) return file.save(bytes);
-      void file.save(bytes);
-      await setTimeout(Math.random());
-      die();
-    },
-  },
+  store,
   observer(progress) {
-    if (done === undefined || progress.done < Number(done)) return;
-    if (at === "save") isDue = true;
-    else die();
+    if (done !== undefined && progress.done >= Number(done)) kill(at);
   },
 });
 writeFileSync(result, encodeCheckpoint({ meta: {}, arrays: weightsOf(graph) }));

@@ -3,8 +3,6 @@
  * or in the middle of saving the checkpoint; otherwise it writes the weights that come out.
  */
 import { writeFileSync } from "node:fs";
-import { setTimeout } from "node:timers/promises";
-import { checkpointFile } from "../../src/cli/checkpoint-file.ts";
 import { compress } from "../../src/compress/compress.ts";
 import type { PlanOptions } from "../../src/compress/plan.ts";
 import { encodeCheckpoint } from "../../src/train/checkpoint.ts";
@@ -12,6 +10,7 @@ import { augment } from "../../src/train/data/augment.ts";
 import { interpreterStepper } from "../../src/train/interpreter-stepper.ts";
 import { weightsOf } from "../../src/train/weights.ts";
 import { bars, tinyNet } from "../train/toy.ts";
+import { mortalStore } from "./killed-store.ts";
 
 const [checkpoint = "", result = "", phase, step, at] = process.argv.slice(2);
 const short = { epochs: 1, schedule: { kind: "constant", peak: 0.003 } } as const;
@@ -26,26 +25,14 @@ const plan: PlanOptions = {
   distill: { temperature: 3, weight: 0.5 },
 };
 
-const die = () => process.kill(process.pid, "SIGKILL");
-const file = checkpointFile(checkpoint);
-let isDue = false;
+const { store, kill } = mortalStore(checkpoint);
 const { graph } = await compress(tinyNet(), plan, augment(bars(36), { shift: 1 }), {
   makeStepper: interpreterStepper,
   validation: bars(12, 99),
   saveEverySeconds: 0,
-  store: {
-    load: () => file.load(),
-    async save(bytes) {
-      if (!isDue) return file.save(bytes);
-      void file.save(bytes);
-      await setTimeout(Math.random());
-      die();
-    },
-  },
+  store,
   observer(progress) {
-    if (progress.phase !== phase || progress.step !== Number(step)) return;
-    if (at === "save") isDue = true;
-    else die();
+    if (progress.phase === phase && progress.step === Number(step)) kill(at);
   },
 });
 writeFileSync(result, encodeCheckpoint({ meta: {}, arrays: weightsOf(graph) }));

@@ -27,7 +27,7 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
         if (dx === 0 && dy === 0 && !mirror) continue;
         for (let c = 0; c < channels; c++) {
           const start = (n * channels + c) * plane;
-          if (mirror) for (let y = 0; y < height; y++) images.subarray(start + y * width, start + (y + 1) * width).reverse();
+          if (mirror) mirrorRows(images, start, start + plane, width);
           move(images, start, width, height, mirror ? -dx : dx, dy, fill[c] ?? fill[0] ?? 0);
         }
       }
@@ -51,10 +51,14 @@ export function mirrored(dataset: Dataset): Dataset {
         random,
       );
       const size = images.length / indices.length;
-      for (let n = 0; n < indices.length; n++)
-        if ((indices[n] as number) >= count) for (let row = n * size; row < (n + 1) * size; row += width) images.subarray(row, row + width).reverse();
+      for (let n = 0; n < indices.length; n++) if ((indices[n] as number) >= count) mirrorRows(images, n * size, (n + 1) * size, width);
     },
   };
+}
+
+/** Turns each row of `width` elements from `start` to `end` around. */
+function mirrorRows(images: Float32Array, start: number, end: number, width: number): void {
+  for (let row = start; row < end; row += width) images.subarray(row, row + width).reverse();
 }
 
 /** Moves the plane that begins at `start` by dx columns and dy rows; what comes in is `outside`. */
