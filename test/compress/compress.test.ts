@@ -11,7 +11,7 @@ import type { TrainingProgress } from "../../src/train/phase.ts";
 import { train } from "../../src/train/trainer.ts";
 import { weightsOf } from "../../src/train/weights.ts";
 import { zooGraph } from "../../src/zoo/index.ts";
-import { bars, tinyNet } from "../train/toy.ts";
+import { bars, memoryStore, tinyNet } from "../train/toy.ts";
 
 const dataset = bars(96);
 const validation = bars(60, 99);
@@ -64,13 +64,7 @@ describe("compress", () => {
 
   test("an interrupted run resumes to the same bits", async () => {
     const straight = await compress(dense, plan, dataset, { makeStepper, validation });
-    let bytes: Uint8Array | undefined;
-    const store = {
-      save: async (b: Uint8Array) => {
-        bytes = b;
-      },
-      load: async () => bytes,
-    };
+    const store = memoryStore();
     for (const [phase, step] of [
       ["admm 4x", 7],
       ["retrain 4x", 2],
@@ -104,13 +98,7 @@ describe("quantization with training", () => {
       expect(levels.size).toBeLessThanOrEqual(2 ** (quantize.bits[i] as number));
       if (!layer.first) expect(report.layers[i]?.density).toBeLessThan(0.5);
     }
-    let bytes: Uint8Array | undefined;
-    const store = {
-      save: async (b: Uint8Array) => {
-        bytes = b;
-      },
-      load: async () => bytes,
-    };
+    const store = memoryStore();
     for (const phase of ["quantize", "frozen 50 %", "frozen 100 %"]) {
       const controller = new AbortController();
       const observer = (p: TrainingProgress) => {

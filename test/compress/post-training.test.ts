@@ -12,7 +12,7 @@ import { rebatch } from "../../src/train/rebatch.ts";
 import { train } from "../../src/train/trainer.ts";
 import { weightsOf } from "../../src/train/weights.ts";
 import { createRandom } from "../../src/zoo/random.ts";
-import { bars, tinyNet } from "../train/toy.ts";
+import { bars, memoryStore, tinyNet } from "../train/toy.ts";
 
 const images = bars(64, 5);
 const others = bars(60, 99);
@@ -103,13 +103,7 @@ describe("post-training compression", () => {
   test("an interrupted run resumes to the same bits", async () => {
     const options = { ...shared, sparsity: 0.5, bits: 4 } as const;
     const straight = await compressPostTraining(dense, options, images, { makeStepper });
-    let bytes: Uint8Array | undefined;
-    const store = {
-      save: async (b: Uint8Array) => {
-        bytes = b;
-      },
-      load: async () => bytes,
-    };
+    const store = memoryStore();
     const seen: number[] = [];
     for (const stop of [0.3, 1.2, 2.5]) {
       const controller = new AbortController();

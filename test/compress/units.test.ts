@@ -14,7 +14,7 @@ import { interpreterStepper as makeStepper } from "../../src/train/interpreter-s
 import type { TrainingProgress } from "../../src/train/phase.ts";
 import { weightsOf, withWeights } from "../../src/train/weights.ts";
 import { zooGraph } from "../../src/zoo/index.ts";
-import { bars, tinyNet } from "../train/toy.ts";
+import { bars, memoryStore, tinyNet } from "../train/toy.ts";
 
 const dataset = bars(96);
 const validation = bars(30, 99);
@@ -59,13 +59,7 @@ describe("plans with units", () => {
     for (const { rate, kept } of steps) expect(kept).toBeLessThanOrEqual(Math.floor(864 / rate));
     expect(removeDeadUnits(straight.graph).layers).toEqual([]);
 
-    let bytes: Uint8Array | undefined;
-    const store = {
-      save: async (b: Uint8Array) => {
-        bytes = b;
-      },
-      load: async () => bytes,
-    };
+    const store = memoryStore();
     for (const [phase, step] of [
       ["admm units, step 1", 1],
       ["retrain units, step 1", 2],

@@ -1,6 +1,7 @@
 import type { Graph } from "../../src/ir/graph.ts";
 import { float32Tensor, tensorType } from "../../src/ir/types.ts";
 import { GraphBuilder } from "../../src/ops/builder.ts";
+import type { CheckpointStore } from "../../src/train/checkpoint.ts";
 import { type Dataset, imageDataset } from "../../src/train/data/dataset.ts";
 import { createRandom } from "../../src/zoo/random.ts";
 
@@ -50,4 +51,15 @@ export function tinyNet(seed = 1): Graph {
   y = builder.add("Gemm", [y, random("fc.weight", [3, 72], 0.15), filled("fc.bias", 3, 0)], { alpha: 1, beta: 1, transA: false, transB: true }, "fc");
   builder.output("probabilities", builder.add("Softmax", [y], { axis: 1 }, "softmax"));
   return builder.finish();
+}
+
+/** Keeps the checkpoint that was saved last. */
+export function memoryStore(): CheckpointStore {
+  let bytes: Uint8Array | undefined;
+  return {
+    save: async (b) => {
+      bytes = b;
+    },
+    load: async () => bytes,
+  };
 }
