@@ -7,8 +7,6 @@ import type { Region } from "../kernels/region.ts";
 import { f32Gemm, type GemmChoice, type GemmProblem, type GemmWeights, weightSlack } from "../kernels/wasm/f32-gemm.ts";
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../kernels/wasm/f32-spmm.ts";
 import { f32Winograd, type WinogradChoice, type WinogradProblem, winogradScratch } from "../kernels/wasm/f32-winograd.ts";
-import { packedTile } from "../kernels/wasm/spmm-packing.ts";
-import { alikeFilters } from "../kernels/wasm/spmm-space.ts";
 import { streamBytes } from "../kernels/weight-stream.ts";
 import { winogradPoints } from "../kernels/winograd.ts";
 import type { LoweringContext, Placed } from "./context.ts";
@@ -18,6 +16,8 @@ import type { Place } from "./kernel-graph.ts";
 import { type Layout, linear, roundUp, samePlaces, withoutPadding } from "./layout.ts";
 import { emitDepthwise } from "./sliding.ts";
 import { liveStream } from "./sparse.ts";
+import { spmmOfLines, streamOf } from "./spmm.ts";
+import { emitUnpadded, suitsUnpadded } from "./unpadded-conv.ts";
 import { lowerAnyConv } from "./window-any.ts";
 import { isDepthwise, reachedPads, windowLayout, windowOf, windowTaps } from "./window-layout.ts";
 
@@ -29,6 +29,7 @@ export function lowerConv(ctx: LoweringContext, node: Node): void {
   const activation = (node.attrs.activation as Activation | undefined) ?? noActivation;
   const conv = { x, w, b, residual, y, window, group: node.attrs.group as number, activation };
   if (isDepthwise(x.type.shape, w.type.shape, conv.group)) emitDepthwise(ctx, conv);
+  else if (suitsUnpadded(ctx, conv)) emitUnpadded(ctx, conv);
   else emitDense(ctx, conv);
 }
 
@@ -134,18 +135,14 @@ interface Operand {
 
 /** The filters of one group as the kernel wants them, and where it needs one its table of taps. */
 function weightsOf(ctx: LoweringContext, { w, group }: ConvProblem, sources: Sources, { walk, choice }: Plan, g: number): Place[] {
-  const { m, taps, channels, channelStride, weights } = sources.product(walk);
+  const { m, taps, channels, weights } = sources.product(walk);
   const depth = channels * taps.length;
   if ("spmm" in choice) {
-    const { group: entries, filters, channels: pass, tile, packed: relative } = choice.spmm;
-    const whole = relative ? packedTile({ taps, region: walk.region }, tile) : undefined;
-    const alike = alikeFilters({ block: sources.sparse?.(walk).block ?? 1 }, choice.spmm);
-    const stream = { m, channels, taps: whole?.taps ?? taps, group: entries, filters, alike, pass, relative } as const;
-    const stride = whole?.stride ?? channelStride;
+    const { shape, channelStride: stride } = streamOf((sources.sparse as (walk: Walk) => SpmmProblem)(walk), choice.spmm);
     const live = ctx.sparse.get(w);
-    if (live !== undefined) return [liveStream(ctx, live, stream, stride)];
+    if (live !== undefined) return [liveStream(ctx, live, shape, stride)];
     const part = groupOf(w as ConstantValue, g, group);
-    return [{ buffer: ctx.weights(part, { kind: "stream", channelStride: stride, ...stream }, streamBytes(stream, part.data as Float32Array)), offset: 0 }];
+    return [{ buffer: ctx.weights(part, { kind: "stream", channelStride: stride, ...shape }, streamBytes(shape, part.data as Float32Array)), offset: 0 }];
   }
   if ("winograd" in choice) {
     const { group: perGroup, product } = choice.winograd;
@@ -165,19 +162,6 @@ function rowMajor(ctx: LoweringContext, w: Value, first: number): Place {
   const { buffer, offset } = ctx.read(w, linear(w.type.shape));
   return { buffer, offset: offset + first };
 }
-
-/**
- * f32-spmm with the batch innermost: rows are long, and the planes that a tile writes far apart. So tiles are of one row and whole cache lines, where the batch allows
- * it, since a line of which a part is written leaves the cache before the rest comes (measured on x64: up to 40 % slower); and no larger than registers hold.
- */
-const spmmOfLines: typeof f32Spmm = {
-  ...f32Spmm,
-  choices(problem, target) {
-    const all = f32Spmm.choices(problem, target);
-    const inLines = all.filter(({ tile: { rows, vectors } }) => rows === 1 && vectors % 4 === 0 && (!target.loadsFirst || 2 * vectors < target.vectorRegisters));
-    return problem.region.w % 16 === 0 && inLines.length > 0 ? inLines : all;
-  },
-};
 
 /** The cheapest way among: row by row to the wished layout, row by row or flat to compact planes, flat with junk between the rows. */
 function choosePlan(ctx: LoweringContext, conv: ConvProblem, { input, windowed, lanes, product, sparse, winograd }: Sources): Plan {

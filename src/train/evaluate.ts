@@ -1,7 +1,8 @@
 import { CadnnError } from "../errors.ts";
 import { type Graph, producers } from "../ir/graph.ts";
 import { elementCount } from "../ir/types.ts";
-import type { Dataset } from "./data/dataset.ts";
+import { takingBytes } from "./bytes.ts";
+import { type Dataset, roomFor } from "./data/dataset.ts";
 import { rebatch } from "./rebatch.ts";
 import type { MakeStepper } from "./stepper.ts";
 
@@ -19,13 +20,13 @@ export async function predict(
   options: { readonly batch?: number; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Predictions> {
   const batch = options.batch ?? 64;
-  const net = rebatch(graph, batch);
+  const net = rebatch(takingBytes(graph, dataset), batch);
   const [input] = net.inputs;
   const [output] = net.outputs;
   if (input === undefined || output === undefined) throw new CadnnError("E_INVALID_GRAPH", "the net has no input or no output", { at: graph.name });
   const classes = elementCount(output.value.type.shape) / batch;
   const logits = new Float32Array(dataset.count * classes);
-  const images = new Float32Array(elementCount(input.type.shape));
+  const images = roomFor(dataset, batch);
   const labels = new Int32Array(batch);
   const stepper = await makeStepper(net);
   try {

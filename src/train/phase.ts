@@ -1,7 +1,6 @@
 import { CadnnError } from "../errors.ts";
-import { elementCount } from "../ir/types.ts";
 import { createRandom } from "../zoo/random.ts";
-import { type Dataset, shuffled } from "./data/dataset.ts";
+import { type BatchImages, type Dataset, roomFor, shuffled } from "./data/dataset.ts";
 import { interrupted } from "./evaluate.ts";
 import { scalarFeeds } from "./optimizer.ts";
 import { learningRateAt, type Schedule } from "./schedule.ts";
@@ -70,7 +69,7 @@ export async function runPhase(options: PhaseOptions): Promise<void> {
   const { batch, inputs } = training;
   const perEpoch = Math.floor(dataset.count / batch);
   const steps = phaseSteps(dataset, batch, options.epochs);
-  const images = new Float32Array(batch * elementCount(dataset.inputShape));
+  const images = roomFor(dataset, batch);
   const labels = new Int32Array(batch);
   const teacher = inputs.teacher === undefined ? undefined : new Float32Array(batch * training.classes);
   const first = options.from ?? 0;
@@ -131,7 +130,7 @@ export async function runPhase(options: PhaseOptions): Promise<void> {
   }
 }
 
-async function answers(teacher: Teacher | undefined, indices: Int32Array, images: Float32Array, out: Float32Array): Promise<Float32Array> {
+async function answers(teacher: Teacher | undefined, indices: Int32Array, images: BatchImages, out: Float32Array): Promise<Float32Array> {
   if (teacher === undefined) throw new CadnnError("E_INTERNAL", "the graph distills, but there is no teacher");
   await teacher.targets(indices, images, out);
   return out;

@@ -1,6 +1,7 @@
 import { checksum } from "../artifact/checksum.ts";
 import { CadnnError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
+import { takingBytes } from "./bytes.ts";
 import { type CheckpointStore, decodeCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
 import type { Dataset } from "./data/dataset.ts";
 import { interrupted } from "./evaluate.ts";
@@ -121,7 +122,7 @@ export async function runPhases<Report>(options: RunOptions<Report>): Promise<Ru
       if (resumed === undefined) await save(index, 0, new Map());
       throw interrupted(phase.name);
     }
-    const training = makeTrainingGraph(withWeights(state.graph, state.weights), { ...sparsely(phase.graph(state), state, batch), batch });
+    const training = makeTrainingGraph(takingBytes(withWeights(state.graph, state.weights), dataset), { ...sparsely(phase.graph(state), state, batch), batch });
     const resident = [...new Set(training.graph.updates.map((u) => u.parameter.name)), ...training.targets, ...training.rhos, ...training.masks];
     const stepper = wholeParameters(await options.makeStepper(training.graph), training);
     try {

@@ -1,6 +1,6 @@
 import type { Graph } from "../ir/graph.ts";
 
-export type FeedData = Float32Array | Int32Array;
+export type FeedData = Float32Array | Int32Array | Uint8Array;
 
 /** Runs one graph again and again; its parameters stay resident in between. */
 export interface Stepper {

@@ -1,6 +1,7 @@
 import { CadnnError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
-import type { Dataset } from "./data/dataset.ts";
+import { takingBytes } from "./bytes.ts";
+import type { BatchImages, Dataset } from "./data/dataset.ts";
 import { logitsNet, predict, softTargets } from "./evaluate.ts";
 import { rebatch } from "./rebatch.ts";
 import type { MakeStepper } from "./stepper.ts";
@@ -8,7 +9,7 @@ import type { MakeStepper } from "./stepper.ts";
 /** What a net that is trained learns from beside labels: softmax(a better net's logits / temperature) of each image. */
 export interface Teacher {
   /** Writes the soft targets of a batch, row by row: of the data set's images of these indices, which as they were varied are `images`. */
-  targets(indices: Int32Array, images: Float32Array, out: Float32Array): Promise<void>;
+  targets(indices: Int32Array, images: BatchImages, out: Float32Array): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -32,7 +33,7 @@ export async function makeTeacher(graph: Graph, dataset: Dataset, { makeStepper,
     const predictions = await predict(logits, dataset, makeStepper, { batch, signal });
     return tableTeacher(softTargets(predictions, temperature), predictions.classes);
   }
-  const net = rebatch(logits, batch);
+  const net = rebatch(takingBytes(logits, dataset), batch);
   const [input] = net.inputs;
   const [output] = net.outputs;
   if (input === undefined || output === undefined) throw new CadnnError("E_INVALID_GRAPH", "the net has no input or no output", { at: graph.name });

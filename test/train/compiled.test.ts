@@ -6,6 +6,7 @@ import { type Graph, parametersOf } from "../../src/ir/graph.ts";
 import { elementCount } from "../../src/ir/types.ts";
 import { enableRelaxedSimd } from "../../src/node/engine.ts";
 import { createSession } from "../../src/runtime/index.ts";
+import { imageDataset } from "../../src/train/data/dataset.ts";
 import { accuracyOf, predict } from "../../src/train/evaluate.ts";
 import { interpreterStepper } from "../../src/train/interpreter-stepper.ts";
 import { sessionStepper } from "../../src/train/session-stepper.ts";
@@ -92,4 +93,20 @@ test("a net learns on generated kernels, with the same bits on one thread as bef
   const held = bars(60, 99);
   expect(accuracyOf(await predict(trained, held, kernels(1), { batch: 20 }), held)).toBeGreaterThan(90);
   expect(weightsOf(await train(tinyNet(), dataset, options))).toEqual(weightsOf(trained));
+});
+
+test("images that are stored as bytes teach what the elements that they become do", async () => {
+  const noise = createRandom(2, "bytes");
+  const source = { labels: Array.from({ length: 24 }, (_, i) => i % 3), inputShape: [1, 6, 6] as [number, number, number], classes: 3 };
+  const bytes = Uint8Array.from({ length: 24 * 36 }, () => Math.floor(256 * noise.uniform()));
+  const stored = imageDataset({ ...source, images: bytes, scale: 1 / 255, mean: [0.4], std: [0.3] });
+  const elements = imageDataset({ ...source, images: Float32Array.from(bytes, (b) => (b / 255 - 0.4) / 0.3) });
+  const options = { epochs: 2, batch: 8, seed: 1, schedule: { kind: "cosine", peak: 0.01 } as const, optimizer: { kind: "adam", epsilon: 1e-2 } as const };
+  const nets = [stored, elements].map(async (dataset) => weightsOf(await train(tinyNet(), dataset, { ...options, makeStepper: kernels(1) })));
+  const [a, b] = (await Promise.all(nets)) as [Map<string, Float32Array>, Map<string, Float32Array>];
+  for (const [name, data] of a) data.forEach((v, i) => expect(v, name).toBeCloseTo(b.get(name)?.[i] as number, 4));
+  for (const make of [kernels(2), interpreterStepper]) {
+    const [c, d] = [await predict(tinyNet(), stored, make, { batch: 16 }), await predict(tinyNet(), elements, make, { batch: 16 })];
+    c.logits.forEach((v, i) => expect(v).toBeCloseTo(d.logits[i] as number, 4));
+  }
 });

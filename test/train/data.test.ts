@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { augment, mirrored } from "../../src/train/data/augment.ts";
-import { imageDataset, joined, split, subset } from "../../src/train/data/dataset.ts";
+import { type ByteScale, imageDataset, joined, roomFor, split, subset } from "../../src/train/data/dataset.ts";
 import { digitsDataset } from "../../src/train/data/digits.ts";
 import { idxDataset, parseIdx } from "../../src/train/data/idx.ts";
 import { mosaicDataset } from "../../src/train/data/mosaic.ts";
@@ -71,6 +71,23 @@ describe("data sets", () => {
     expect(seen.size).toBe(18);
     expect(seen).toContain("-1,-1,-1,-1,1,2,-1,4,5"); // one down, one to the right
     expect(seen).toContain("2,1,-1,5,4,-1,8,7,-1"); // mirrored, one to the left
+  });
+
+  test("bytes are varied as what they become", async () => {
+    const scale = { scale: 1 / 255, mean: [0.2, 0.4], std: [0.5, 0.25] };
+    const fill = [10, 200].map((b, c) => (b / 255 - (scale.mean[c] as number)) / (scale.std[c] as number));
+    const part = imageDataset({ images: Uint8Array.from({ length: 5 * 24 }, (_, i) => (i * 37) % 256), labels: [0, 1, 0, 1, 1], inputShape: [2, 3, 4], classes: 2, ...scale });
+    const all = augment(mirrored(subset(joined([part, part]), [3, 1, 9, 6])), { shift: 2, flip: true, fill });
+    const bytes = roomFor(all, 8);
+    const elements = new Float32Array(8 * 24);
+    const order = [0, 7, 3, 2, 5, 1, 6, 4];
+    for (const images of [bytes, elements]) await all.batch(order, images, new Int32Array(8), createRandom(4, "shifts"));
+    expect(bytes).toBeInstanceOf(Uint8Array);
+    const { gain, shift } = all.bytes as ByteScale;
+    const wanted = Array.from(bytes, (b, i) => b * (gain[Math.floor(i / 12) % 2] as number) - (shift[Math.floor(i / 12) % 2] as number));
+    elements.forEach((v, i) => expect(v).toBeCloseTo(wanted[i] as number, 5));
+    expect(augment(part, { shift: 1, fill: [0.1234] }).bytes).toBeUndefined(); // no byte becomes that
+    expect(joined([part, imageDataset({ images: new Uint8Array(24), labels: [1], inputShape: [2, 3, 4], classes: 2 })]).bytes).toBeUndefined();
   });
 
   test("mirrored images come after the images as they are", async () => {

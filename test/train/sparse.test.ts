@@ -28,10 +28,12 @@ interface Shape {
   readonly pad: number;
   readonly pool: boolean;
   readonly linear: "Gemm" | "GemmTransposed" | "MatMul";
+  /** Of the second convolution. */
+  readonly second?: readonly [number, number];
 }
 
 /** Two convolutions and two products, all of whose weights may be sparse. */
-function net({ kernel, stride, pad, pool, linear }: Shape): Graph {
+function net({ kernel, stride, pad, pool, linear, second: [kh, kw] = [2, 1] }: Shape): Graph {
   const builder = new GraphBuilder("sparse");
   const constant = (name: string, ...shape: number[]) => {
     const random = createRandom(3, name);
@@ -46,7 +48,7 @@ function net({ kernel, stride, pad, pool, linear }: Shape): Graph {
   const conv = { strides: [stride, stride], pads: [pad, pad, pad, pad], dilations: [1, 1], group: 1 };
   let y = builder.add("Conv", [builder.input("image", tensorType("float32", [1, 2, 9, 11])), constant("a", 5, 2, kernel, kernel), constant("a.bias", 5)], conv, "conv1");
   if (pool) y = builder.add("MaxPool", [y], { kernel: [2, 2], strides: [2, 2], pads: [0, 0, 0, 0], dilations: [1, 1], ceilMode: false }, "pool");
-  y = builder.add("Conv", [builder.add("Relu", [y]), constant("b", 6, 5, 2, 1)], { ...conv, strides: [1, stride], pads: [pad, 0, 0, pad] }, "conv2");
+  y = builder.add("Conv", [builder.add("Relu", [y]), constant("b", 6, 5, kh, kw)], { ...conv, strides: [1, stride], pads: [pad, 0, 0, pad] }, "conv2");
   const features = elementCount(y.type.shape);
   y = builder.add("Reshape", [y], { shape: [1, features] }, "flatten");
   const product = (x: typeof y, name: string, k: number, m: number) => {
@@ -122,6 +124,9 @@ describe("lists of non-zeros are trained as masked weights are", () => {
     { kernel: 1, stride: 2, pad: 0, pool: false, linear: "MatMul", batch: 12, share: 0.5, threads: 1 },
     { kernel: 2, stride: 1, pad: 0, pool: true, linear: "Gemm", batch: 64, share: 0.1, threads: 2 },
     { kernel: 3, stride: 3, pad: 2, pool: false, linear: "GemmTransposed", batch: 20, share: 0.02, threads: 1 },
+    // Most of what the second layer's gradient reads is padding.
+    { kernel: 5, stride: 1, pad: 0, pool: false, linear: "Gemm", second: [4, 5], batch: 16, share: 0.2, threads: 2 },
+    { kernel: 2, stride: 1, pad: 3, pool: false, linear: "Gemm", second: [3, 9], batch: 4, share: 0.05, threads: 1 },
   ];
   test.each(shapes)("$kernel×$kernel, stride $stride, pad $pad, $linear, batch $batch, $share left", async ({ batch, share, threads, ...shape }) => {
     const { graph, supports } = pruned(net(shape), share, createRandom(batch, "support"));

@@ -1,4 +1,4 @@
-import type { Dataset } from "./dataset.ts";
+import type { BatchImages, ByteScale, Dataset } from "./dataset.ts";
 
 export interface Augmentation {
   /** Moves each image by a uniform −shift … shift pixels in both directions, zeros (of the normalized image's `fill`) following. */
@@ -14,12 +14,17 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
   const { shift = 0, flip = false, fill = [0] } = augmentation;
   const [channels = 1, height = 1, width = 1] = dataset.inputShape;
   const plane = height * width;
+  const outside = Array.from({ length: channels }, (_, c) => fill[c] ?? fill[0] ?? 0);
+  const { bytes, ...others } = dataset;
+  const outsideBytes = bytes && asBytes(outside, bytes);
   return {
-    ...dataset,
+    ...others,
+    ...(outsideBytes === undefined ? {} : { bytes }),
     augmentation,
     async batch(indices, images, labels, random) {
       await dataset.batch(indices, images, labels, random);
       if (random === undefined) return;
+      const coming = (images instanceof Uint8Array ? outsideBytes : undefined) ?? outside;
       for (let n = 0; n < indices.length; n++) {
         const dy = shift === 0 ? 0 : Math.floor(random.uniform() * (2 * shift + 1)) - shift;
         const dx = shift === 0 ? 0 : Math.floor(random.uniform() * (2 * shift + 1)) - shift;
@@ -28,11 +33,18 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
         for (let c = 0; c < channels; c++) {
           const start = (n * channels + c) * plane;
           if (mirror) mirrorRows(images, start, start + plane, width);
-          move(images, start, width, height, mirror ? -dx : dx, dy, fill[c] ?? fill[0] ?? 0);
+          move(images, start, width, height, mirror ? -dx : dx, dy, coming[c] as number);
         }
       }
     },
   };
+}
+
+/** The bytes that become these elements, if all are bytes. */
+function asBytes(elements: readonly number[], { gain, shift }: ByteScale): number[] | undefined {
+  const exact = elements.map((v, c) => (v + (shift[c] as number)) / (gain[c] as number));
+  const bytes = exact.map(Math.round);
+  return bytes.every((b, c) => b >= 0 && b <= 255 && Math.abs(b - (exact[c] as number)) < 1e-3) ? bytes : undefined;
 }
 
 /** All images as they are and then, from `dataset.count` on, each mirrored from left to right: twice as many where there are few. */
@@ -57,12 +69,12 @@ export function mirrored(dataset: Dataset): Dataset {
 }
 
 /** Turns each row of `width` elements from `start` to `end` around. */
-function mirrorRows(images: Float32Array, start: number, end: number, width: number): void {
+function mirrorRows(images: BatchImages, start: number, end: number, width: number): void {
   for (let row = start; row < end; row += width) images.subarray(row, row + width).reverse();
 }
 
 /** Moves the plane that begins at `start` by dx columns and dy rows; what comes in is `outside`. */
-function move(images: Float32Array, start: number, width: number, height: number, dx: number, dy: number, outside: number): void {
+function move(images: BatchImages, start: number, width: number, height: number, dx: number, dy: number, outside: number): void {
   const end = start + width * height;
   const by = dy * width + dx;
   images.copyWithin(start + Math.max(0, by), start + Math.max(0, -by), end - Math.max(0, by));

@@ -2,6 +2,15 @@ import { CadnnError } from "../../errors.ts";
 import { createRandom, type Random } from "../../zoo/random.ts";
 import type { Augmentation } from "./augment.ts";
 
+/** How stored bytes become the net's input: x ↦ gain[c] · x − shift[c], one entry a channel. */
+export interface ByteScale {
+  readonly gain: readonly number[];
+  readonly shift: readonly number[];
+}
+
+/** The images of a batch, one after the other: as the net's input, or as bytes. */
+export type BatchImages = Float32Array | Uint8Array;
+
 /** Labelled images of one size, read in batches. */
 export interface Dataset {
   readonly count: number;
@@ -10,13 +19,15 @@ export interface Dataset {
   readonly classes: number;
   /** How `batch` varies images if it is given `random`. */
   readonly augmentation?: Augmentation;
+  /** Where images are stored as bytes: `batch` then takes a Uint8Array too, and writes bytes into it. */
+  readonly bytes?: ByteScale;
   /** Class of image i. */
   label(index: number): number;
   /**
    * Writes the images of these indices, one after the other, and their classes. With `random` an augmented data set varies them;
    * without, it never does. Data sets that read images from where they are kept give a promise.
    */
-  batch(indices: ArrayLike<number>, images: Float32Array, labels: Int32Array, random?: Random): void | Promise<void>;
+  batch(indices: ArrayLike<number>, images: BatchImages, labels: Int32Array, random?: Random): void | Promise<void>;
 }
 
 /** How stored elements become the net's input: x ↦ (x · scale − mean[c]) / std[c]. */
@@ -59,6 +70,7 @@ export function imageDataset(source: ImageSource): Dataset {
     count,
     inputShape,
     classes,
+    ...(images instanceof Uint8Array ? { bytes: { gain: gains, shift: shifts } } : {}),
     label: (i) => labels[i] as number,
     batch(indices, out, outLabels) {
       for (let n = 0; n < indices.length; n++) {
@@ -66,6 +78,7 @@ export function imageDataset(source: ImageSource): Dataset {
         outLabels[n] = labels[index] as number;
         // The engine's own conversion of a whole image is far faster than one by elements.
         out.set(images.subarray(index * size, (index + 1) * size), n * size);
+        if (out instanceof Uint8Array) continue;
         for (let c = 0; c < channels; c++) {
           const gain = gains[c] as number;
           const shift = shifts[c] as number;
@@ -81,6 +94,12 @@ function channelOf(values: readonly number[] | undefined, channel: number, other
   return values === undefined ? otherwise : (values[channel] ?? values[0] ?? otherwise);
 }
 
+/** Room for the images of a batch, in bytes where the data set has them. */
+export function roomFor({ inputShape, bytes }: Dataset, batch: number): BatchImages {
+  const size = batch * inputShape.reduce((a, b) => a * b, 1);
+  return bytes === undefined ? new Float32Array(size) : new Uint8Array(size);
+}
+
 /** All images of several data sets of one kind, one after the other. @throws `E_INVALID_DATASET` if they are of different sizes or classes. */
 export function joined(parts: readonly Dataset[]): Dataset {
   const [first, ...others] = parts;
@@ -90,7 +109,9 @@ export function joined(parts: readonly Dataset[]): Dataset {
   const size = first.inputShape.reduce((a, b) => a * b, 1);
   const starts = parts.map((_, i) => parts.slice(0, i).reduce((sum, d) => sum + d.count, 0));
   const partOf = (index: number) => starts.findLastIndex((start) => index >= start);
+  const alike = parts.every((d) => JSON.stringify(d.bytes) === JSON.stringify(first.bytes));
   return {
+    ...(first.bytes !== undefined && alike ? { bytes: first.bytes } : {}),
     count: parts.reduce((sum, d) => sum + d.count, 0),
     inputShape: first.inputShape,
     classes: first.classes,
