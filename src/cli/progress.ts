@@ -60,6 +60,8 @@ export function createProgress(
 function progressLine(done: number, total: number, secondsLeft: number | undefined, text: string): string {
   const share = total === 0 ? 1 : done / total;
   const bar = "█".repeat(Math.round(20 * share)).padEnd(20, "░");
-  const left = secondsLeft === undefined || done >= total ? "" : `, ${formatDuration(secondsLeft)} left`;
-  return `${bar} ${Math.floor(100 * share)} % (${done}/${total}${left})${text === "" ? "" : ` ${text}`}`;
+  const left = secondsLeft === undefined || done >= total ? [] : [`${formatDuration(secondsLeft)} left`];
+  // Parts of a unit say no more than the percentage does.
+  const known = [...(Number.isInteger(done) ? [`${done}/${total}`] : []), ...left];
+  return `${bar} ${Math.floor(100 * share)} %${known.length === 0 ? "" : ` (${known.join(", ")})`}${text === "" ? "" : ` ${text}`}`;
 }

@@ -4,7 +4,7 @@ const cosine = (peak: number, floor = 0) => ({ kind: "cosine", peak, floor }) as
 const rhos = [1e-2, 3e-2, 1e-1, 3e-1];
 
 /** A rate with its own numbers of epochs. */
-const step = (rate: number, admm: number, retrain: number): StepPlan => ({ rate, admm: { epochs: admm }, retrain: { epochs: retrain } });
+const step = (rate: number, admm: number, retrain: number, peak = 2e-3): StepPlan => ({ rate, admm: { epochs: admm }, retrain: { epochs: retrain, schedule: cosine(peak) } });
 /** Units that stay, the choice of which takes `admm` epochs. */
 const units = (conv1: number, conv2: number, ip1: number, admm: number, retrain: number): StepPlan => ({
   units: { "conv:1": conv1, "conv:2": conv2, "linear:1": ip1 },
@@ -24,20 +24,20 @@ export const lenet5Plan: PlanOptions = {
     units(8, 20, 40, 0, 8),
     step(30, 4, 3),
     step(50, 4, 3),
-    step(71, 4, 20),
+    step(71, 4, 12),
     step(100, 4, 3),
-    step(167, 5, 24),
-    step(246, 6, 60),
+    step(167, 5, 20, 4e-3),
+    step(246, 8, 50, 4e-3),
   ],
   pruneAll: true,
   layers: { "conv:1": { share: 120 }, "conv:2": { share: 500 }, "linear:1": { share: 430 }, "linear:2": { share: 187 } },
   batch: 128,
   admm: { epochs: 12, rhos, updatesPerRho: 6, schedule: cosine(2e-3, 0.1) },
-  retrain: { epochs: 240, schedule: cosine(2e-3) },
+  retrain: { epochs: 150, schedule: cosine(4e-3) },
   distill: { temperature: 3, weight: 0.5, once: true },
   quantize: {
     bits: [4, 3, 3, 3],
-    admm: { epochs: 20, rhos, updatesPerRho: 4, schedule: cosine(2e-3, 0.1) },
-    retrain: { epochs: 25, schedule: cosine(1e-3) },
+    admm: { epochs: 16, rhos, updatesPerRho: 4, schedule: cosine(2e-3, 0.1) },
+    retrain: { epochs: 16, schedule: cosine(1.5e-3) },
   },
 };
