@@ -56,26 +56,18 @@ describe("take", () => {
   });
 
   test("threads of equal speed do their own shares, in few pieces; the others' pieces go to whoever is left", () => {
-    const even = play([64], 2, 1, [0, 1, 0, 1, 0, 1, 0, 1])[0];
-    expect(even?.filter((r) => r.thread === 0).map((r) => [r.begin, r.end])).toEqual([
-      [0, 16],
-      [16, 24],
-      [24, 32],
-    ]);
-    expect(even?.filter((r) => r.thread === 1).map((r) => [r.begin, r.end])).toEqual([
-      [32, 48],
-      [48, 56],
-      [56, 64],
-    ]);
-    const slow = play([64], 2, 1, [1, 0, 0, 0, 0, 0, 0])[0];
-    expect(slow?.map((r) => [r.thread, r.begin, r.end])).toEqual([
-      [1, 32, 48],
-      [0, 0, 16],
-      [0, 16, 24],
-      [0, 24, 32],
-      [0, 48, 56],
-      [0, 56, 64],
-    ]);
+    const pieces = (first: number) => [
+      [first, first + 16],
+      [first + 16, first + 24],
+      [first + 24, first + 28],
+      [first + 28, first + 30],
+      [first + 30, first + 32],
+    ];
+    const even = play([64], 2, 1, [0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1])[0];
+    for (const thread of [0, 1]) expect(even?.filter((r) => r.thread === thread).map((r) => [r.begin, r.end])).toEqual(pieces(32 * thread));
+    const slow = play([64], 2, 1, [1, ...new Array(10).fill(0)])[0];
+    const [first, ...others] = pieces(32);
+    expect(slow?.map((r) => [r.thread, r.begin, r.end])).toEqual([[1, ...(first as number[])], ...[...pieces(0), ...others].map((piece) => [0, ...piece])]);
   });
 });
 
