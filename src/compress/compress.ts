@@ -53,14 +53,13 @@ export async function compress(source: Graph, planOptions: PlanOptions, dataset:
   const measure = (net: Graph, weights: ReadonlyMap<string, Float32Array>) => measureOn(parts.heldOut, net, weights);
 
   const before = await measure(graph, weightsOf(graph));
-  const teacher =
-    plan.distill === undefined
-      ? undefined
-      : await makeTeacher(options.teacher ?? graph, parts.train, { makeStepper, temperature: plan.distill.temperature, once: plan.distill.once, batch: plan.batch, signal });
+  const phases = phasesOf({ original: graph, plan, measure, onStep: options.onStep });
+  const images = parts.train.count * phases.reduce((sum, { epochs }) => sum + epochs, 0);
+  const teacher = plan.distill && (await makeTeacher(options.teacher ?? graph, parts.train, { makeStepper, ...plan.distill, images, batch: plan.batch, signal }));
   const state = await runPhases<Findings>({
     graph,
     dataset: parts.train,
-    phases: phasesOf({ original: graph, plan, measure, onStep: options.onStep }),
+    phases,
     report: { pruned: [], residuals: {} },
     batch: plan.batch,
     seed: plan.seed,

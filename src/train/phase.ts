@@ -71,6 +71,7 @@ export async function runPhase(options: PhaseOptions): Promise<void> {
   const steps = phaseSteps(dataset, batch, options.epochs);
   const images = roomFor(dataset, batch);
   const labels = new Int32Array(batch);
+  const chosen = new Int32Array(batch);
   const teacher = inputs.teacher === undefined ? undefined : new Float32Array(batch * training.classes);
   const first = options.from ?? 0;
   const { before: earlier, steps: all } = options.run ?? { before: 0, steps };
@@ -93,12 +94,12 @@ export async function runPhase(options: PhaseOptions): Promise<void> {
     await options.before?.(step);
     const start = (step % perEpoch) * batch;
     const indices = order.subarray(start, start + batch);
-    await dataset.batch(indices, images, labels, createRandom(seed, `${name}/augment/${step}`));
+    await dataset.batch(indices, images, labels, createRandom(seed, `${name}/augment/${step}`), chosen);
     const learningRate = learningRateAt(options.schedule, step, steps);
     const scalars = scalarFeeds(training.optimizer, learningRate, step + 1);
     const feeds: Record<string, FeedData> = { [inputs.images]: images, [inputs.labels]: labels, [inputs.learningRate]: Float32Array.of(scalars.learningRate) };
     if (inputs.momentScale !== undefined) feeds[inputs.momentScale] = Float32Array.of(scalars.momentScale);
-    if (inputs.teacher !== undefined && teacher !== undefined) feeds[inputs.teacher] = await answers(options.teacher, indices, images, teacher);
+    if (inputs.teacher !== undefined && teacher !== undefined) feeds[inputs.teacher] = await answers(options.teacher, indices, images, chosen, teacher);
 
     const out = await stepper.run(feeds);
     const stepLoss = out.loss?.[0] ?? Number.NaN;
@@ -130,8 +131,8 @@ export async function runPhase(options: PhaseOptions): Promise<void> {
   }
 }
 
-async function answers(teacher: Teacher | undefined, indices: Int32Array, images: BatchImages, out: Float32Array): Promise<Float32Array> {
+async function answers(teacher: Teacher | undefined, indices: Int32Array, images: BatchImages, chosen: Int32Array, out: Float32Array): Promise<Float32Array> {
   if (teacher === undefined) throw new CadnnError("E_INTERNAL", "the graph distills, but there is no teacher");
-  await teacher.targets(indices, images, out);
+  await teacher.targets(indices, images, out, chosen);
   return out;
 }

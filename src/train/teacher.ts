@@ -1,15 +1,15 @@
 import { CadnnError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
 import { takingBytes } from "./bytes.ts";
-import type { BatchImages, Dataset } from "./data/dataset.ts";
+import type { BatchImages, Dataset, Variations } from "./data/dataset.ts";
 import { logitsNet, predict, softTargets } from "./evaluate.ts";
 import { rebatch } from "./rebatch.ts";
 import type { MakeStepper } from "./stepper.ts";
 
 /** What a net that is trained learns from beside labels: softmax(a better net's logits / temperature) of each image. */
 export interface Teacher {
-  /** Writes the soft targets of a batch, row by row: of the data set's images of these indices, which as they were varied are `images`. */
-  targets(indices: Int32Array, images: BatchImages, out: Float32Array): Promise<void>;
+  /** Writes the soft targets of a batch, row by row: of the data set's images of these indices, which as they were varied, in these ways if it tells them, are `images`. */
+  targets(indices: Int32Array, images: BatchImages, out: Float32Array, chosen?: Int32Array): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -18,6 +18,8 @@ export interface TeacherOptions {
   readonly temperature: number;
   /** Answer once for each image, as it is before it is varied: cheaper, and less to learn from. */
   readonly once?: boolean | undefined;
+  /** How many images will be asked for, as far as that is known. Where all variations of all images are fewer, it answers for them beforehand. */
+  readonly images?: number | undefined;
   /** Images a step. */
   readonly batch: number;
   readonly signal?: AbortSignal | undefined;
@@ -25,13 +27,34 @@ export interface TeacherOptions {
 
 /**
  * A net that teaches (Hinton et al., arXiv 1503.02531). Where images are always the same it answers once for each; where they are varied it answers
- * for each batch as it is (Beyer et al., arXiv 2106.05237), which costs a forward pass a step.
+ * for each as it is (Beyer et al., arXiv 2106.05237): beforehand for all variations, if there are few, or else in a forward pass a step.
  */
-export async function makeTeacher(graph: Graph, dataset: Dataset, { makeStepper, temperature, once = false, batch, signal }: TeacherOptions): Promise<Teacher> {
+export async function makeTeacher(graph: Graph, dataset: Dataset, options: TeacherOptions): Promise<Teacher> {
+  const { makeStepper, temperature, once = false, images = 0, batch, signal } = options;
   const logits = logitsNet(graph);
+  const rowsOf = async (data: Dataset) => {
+    const predictions = await predict(logits, data, makeStepper, { batch, signal });
+    return { rows: softTargets(predictions, temperature), classes: predictions.classes };
+  };
   if (dataset.augmentation === undefined || once) {
-    const predictions = await predict(logits, dataset, makeStepper, { batch, signal });
-    return tableTeacher(softTargets(predictions, temperature), predictions.classes);
+    const { rows, classes } = await rowsOf(dataset);
+    return tableTeacher(rows, classes);
+  }
+  const { variations } = dataset;
+  if (variations !== undefined && variations.count * dataset.count < images) {
+    const { rows, classes } = await rowsOf(allVariations(dataset, variations));
+    const table = tableTeacher(rows, classes);
+    return {
+      ...table,
+      targets: (indices, varied, out, chosen) => {
+        if (chosen === undefined) throw new CadnnError("E_INTERNAL", "the data set does not tell how it varies images");
+        return table.targets(
+          indices.map((index, n) => (chosen[n] as number) * dataset.count + index),
+          varied,
+          out,
+        );
+      },
+    };
   }
   const net = rebatch(takingBytes(logits, dataset), batch);
   const [input] = net.inputs;
@@ -39,11 +62,28 @@ export async function makeTeacher(graph: Graph, dataset: Dataset, { makeStepper,
   if (input === undefined || output === undefined) throw new CadnnError("E_INVALID_GRAPH", "the net has no input or no output", { at: graph.name });
   const stepper = await makeStepper(net);
   return {
-    async targets(indices, images, out) {
-      const answer = (await stepper.run({ [input.name]: images }))[output.name] as Float32Array;
-      out.set(softTargets({ logits: answer, classes: answer.length / indices.length }, temperature));
+    async targets(_indices, varied, out) {
+      const answer = (await stepper.run({ [input.name]: varied }))[output.name] as Float32Array;
+      out.set(softTargets({ logits: answer, classes: answer.length / batch }, temperature));
     },
     dispose: () => stepper.dispose(),
+  };
+}
+
+/** All images in the first way, in the second, … */
+function allVariations(dataset: Dataset, { count, apply }: Variations): Dataset {
+  return {
+    ...dataset,
+    count: count * dataset.count,
+    label: (index) => dataset.label(index % dataset.count),
+    async batch(indices, images, labels) {
+      await dataset.batch(
+        Array.from(indices, (index) => index % dataset.count),
+        images,
+        labels,
+      );
+      for (let n = 0; n < indices.length; n++) apply(images, n, Math.floor((indices[n] as number) / dataset.count));
+    },
   };
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { augment } from "../../src/train/data/augment.ts";
 import { predict, softTargets } from "../../src/train/evaluate.ts";
 import { interpreterStepper } from "../../src/train/interpreter-stepper.ts";
+import type { MakeStepper } from "../../src/train/stepper.ts";
 import { makeTeacher } from "../../src/train/teacher.ts";
 import { createRandom } from "../../src/zoo/random.ts";
 import { bars, tinyNet } from "./toy.ts";
@@ -36,5 +37,28 @@ describe("a teacher", () => {
     other.forEach((v, i) => {
       expect(v).toBeCloseTo(expected[i] as number, 5);
     });
+  });
+
+  test("answers beforehand for all variations where these are fewer than what will be asked", async () => {
+    const varied = augment(bars(8), { shift: 1, flip: true });
+    const images = new Float32Array(4 * 36);
+    const chosen = new Int32Array(4);
+    await varied.batch(indices, images, new Int32Array(4), createRandom(3), chosen);
+    const answers = async (asked: number) => {
+      let passes = 0;
+      const makeStepper: MakeStepper = async (graph) => {
+        const stepper = await interpreterStepper(graph);
+        return { ...stepper, run: (feeds) => stepper.run(feeds).finally(() => passes++) };
+      };
+      const teacher = await makeTeacher(tinyNet(), varied, { ...options, makeStepper, images: asked });
+      const before = passes;
+      const out = new Float32Array(4 * 3);
+      await teacher.targets(indices, images, out, chosen);
+      await teacher.dispose();
+      return { out, before, passes };
+    };
+    const [known, computed] = [await answers(8 * 18 + 1), await answers(8 * 18)];
+    expect([known.before, known.passes, computed.before, computed.passes]).toEqual([36, 36, 0, 1]);
+    known.out.forEach((v, i) => expect(v).toBeCloseTo(computed.out[i] as number, 5));
   });
 });

@@ -1,4 +1,4 @@
-import type { BatchImages, ByteScale, Dataset } from "./dataset.ts";
+import type { BatchImages, ByteScale, Dataset, Variations } from "./dataset.ts";
 
 export interface Augmentation {
   /** Moves each image by a uniform −shift … shift pixels in both directions, zeros (of the normalized image's `fill`) following. */
@@ -17,24 +17,37 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
   const outside = Array.from({ length: channels }, (_, c) => fill[c] ?? fill[0] ?? 0);
   const { bytes, ...others } = dataset;
   const outsideBytes = bytes && asBytes(outside, bytes);
+  const side = 2 * shift + 1;
+  const variations: Variations = {
+    count: side * side * (flip ? 2 : 1),
+    apply(images, n, variation) {
+      const mirror = variation >= side * side;
+      const dy = (Math.floor(variation / side) % side) - shift;
+      const dx = (variation % side) - shift;
+      if (dx === 0 && dy === 0 && !mirror) return;
+      const coming = (images instanceof Uint8Array ? outsideBytes : undefined) ?? outside;
+      for (let c = 0; c < channels; c++) {
+        const start = (n * channels + c) * plane;
+        if (mirror) mirrorRows(images, start, start + plane, width);
+        move(images, start, width, height, mirror ? -dx : dx, dy, coming[c] as number);
+      }
+    },
+  };
   return {
     ...others,
     ...(outsideBytes === undefined ? {} : { bytes }),
     augmentation,
-    async batch(indices, images, labels, random) {
+    variations,
+    async batch(indices, images, labels, random, chosen) {
       await dataset.batch(indices, images, labels, random);
       if (random === undefined) return;
-      const coming = (images instanceof Uint8Array ? outsideBytes : undefined) ?? outside;
       for (let n = 0; n < indices.length; n++) {
-        const dy = shift === 0 ? 0 : Math.floor(random.uniform() * (2 * shift + 1)) - shift;
-        const dx = shift === 0 ? 0 : Math.floor(random.uniform() * (2 * shift + 1)) - shift;
+        const row = shift === 0 ? 0 : Math.floor(random.uniform() * side);
+        const column = shift === 0 ? 0 : Math.floor(random.uniform() * side);
         const mirror = flip && random.uniform() < 0.5;
-        if (dx === 0 && dy === 0 && !mirror) continue;
-        for (let c = 0; c < channels; c++) {
-          const start = (n * channels + c) * plane;
-          if (mirror) mirrorRows(images, start, start + plane, width);
-          move(images, start, width, height, mirror ? -dx : dx, dy, coming[c] as number);
-        }
+        const variation = (Number(mirror) * side + row) * side + column;
+        variations.apply(images, n, variation);
+        if (chosen !== undefined) chosen[n] = variation;
       }
     },
   };
@@ -55,12 +68,13 @@ export function mirrored(dataset: Dataset): Dataset {
     ...dataset,
     count: 2 * count,
     label: (index) => dataset.label(index % count),
-    async batch(indices, images, labels, random) {
+    async batch(indices, images, labels, random, chosen) {
       await dataset.batch(
         Array.from(indices, (index) => index % count),
         images,
         labels,
         random,
+        chosen,
       );
       const size = images.length / indices.length;
       for (let n = 0; n < indices.length; n++) if ((indices[n] as number) >= count) mirrorRows(images, n * size, (n + 1) * size, width);

@@ -11,6 +11,13 @@ export interface ByteScale {
 /** The images of a batch, one after the other: as the net's input, or as bytes. */
 export type BatchImages = Float32Array | Uint8Array;
 
+/** The ways in which an augmented data set varies an image, one of which leaves it as it is. */
+export interface Variations {
+  readonly count: number;
+  /** Varies the n-th image of a batch in way `variation`. */
+  apply(images: BatchImages, n: number, variation: number): void;
+}
+
 /** Labelled images of one size, read in batches. */
 export interface Dataset {
   readonly count: number;
@@ -19,15 +26,16 @@ export interface Dataset {
   readonly classes: number;
   /** How `batch` varies images if it is given `random`. */
   readonly augmentation?: Augmentation;
+  readonly variations?: Variations;
   /** Where images are stored as bytes: `batch` then takes a Uint8Array too, and writes bytes into it. */
   readonly bytes?: ByteScale;
   /** Class of image i. */
   label(index: number): number;
   /**
    * Writes the images of these indices, one after the other, and their classes. With `random` an augmented data set varies them;
-   * without, it never does. Data sets that read images from where they are kept give a promise.
+   * without, it never does, and where it has `variations` it tells in `chosen` which one each image got. Data sets that read images from where they are kept give a promise.
    */
-  batch(indices: ArrayLike<number>, images: BatchImages, labels: Int32Array, random?: Random): void | Promise<void>;
+  batch(indices: ArrayLike<number>, images: BatchImages, labels: Int32Array, random?: Random, chosen?: Int32Array): void | Promise<void>;
 }
 
 /** How stored elements become the net's input: x ↦ (x · scale − mean[c]) / std[c]. */
@@ -134,12 +142,13 @@ export function subset(dataset: Dataset, indices: readonly number[]): Dataset {
     ...dataset,
     count: picked.length,
     label: (i) => dataset.label(picked[i] as number),
-    batch: (wanted, images, labels, random) =>
+    batch: (wanted, images, labels, random, chosen) =>
       dataset.batch(
         Array.from(wanted, (i) => picked[i] as number),
         images,
         labels,
         random,
+        chosen,
       ),
   };
 }
