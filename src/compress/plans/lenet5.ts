@@ -3,18 +3,23 @@ import type { PlanOptions, StepPlan } from "../plan.ts";
 const cosine = (peak: number, floor = 0) => ({ kind: "cosine", peak, floor }) as const;
 const rhos = [1e-2, 3e-2, 1e-1, 3e-1];
 
-/** A rate with its own numbers of epochs. */
-const step = (rate: number, admm: number, retrain: number, peak = 2e-3): StepPlan => ({ rate, admm: { epochs: admm }, retrain: { epochs: retrain, schedule: cosine(peak) } });
+/** A rate with its own numbers of epochs; few weights take greater steps. */
+const step = (rate: number, admm: number, retrain: number): StepPlan => ({
+  rate,
+  admm: { epochs: admm },
+  retrain: { epochs: retrain, schedule: cosine(rate < 150 ? 2e-3 : 4e-3) },
+});
 /** Units that stay, the choice of which takes `admm` epochs. */
 const units = (conv1: number, conv2: number, ip1: number, admm: number, retrain: number): StepPlan => ({
   units: { "conv:1": conv1, "conv:2": conv2, "linear:1": ip1 },
   admm: { epochs: admm, rhos: [1e-2, 1e-1] },
-  retrain: { epochs: retrain },
+  retrain: { epochs: retrain, schedule: cosine(2e-3) },
 });
 
 /**
  * LeNet-5 to 348× (1,237 of 430,500 weights) and 4, 3, 3, 3 bits, for digits that are shifted by a pixel at random. Units first, which makes the net small and all that follows
- * cheap; then rates in steps, as in Ye et al., arXiv 1903.09769.
+ * cheap; then rates in steps, as in Ye et al., arXiv 1903.09769. Small steps choose better what stays: 246, 295 and 348× reach with 25 epochs of retraining at the end what 246 and
+ * 348× do not with 150.
  */
 export const lenet5Plan: PlanOptions = {
   rate: 348,
@@ -24,20 +29,25 @@ export const lenet5Plan: PlanOptions = {
     units(8, 20, 40, 0, 8),
     step(30, 4, 3),
     step(50, 4, 3),
-    step(71, 4, 12),
-    step(100, 4, 3),
-    step(167, 5, 20, 4e-3),
-    step(246, 8, 50, 4e-3),
+    step(71, 6, 10),
+    step(100, 6, 3),
+    step(130, 6, 3),
+    step(167, 8, 12),
+    step(190, 6, 3),
+    step(217, 6, 3),
+    step(246, 8, 20),
+    step(275, 8, 4),
+    step(310, 8, 4),
   ],
   pruneAll: true,
   layers: { "conv:1": { share: 120 }, "conv:2": { share: 500 }, "linear:1": { share: 430 }, "linear:2": { share: 187 } },
   batch: 128,
   admm: { epochs: 12, rhos, updatesPerRho: 6, schedule: cosine(2e-3, 0.1) },
-  retrain: { epochs: 150, schedule: cosine(4e-3) },
+  retrain: { epochs: 50, schedule: cosine(4e-3) },
   distill: { temperature: 3, weight: 0.5, once: true },
   quantize: {
     bits: [4, 3, 3, 3],
     admm: { epochs: 16, rhos, updatesPerRho: 4, schedule: cosine(2e-3, 0.1) },
-    retrain: { epochs: 16, schedule: cosine(1.5e-3) },
+    retrain: { epochs: 20, schedule: cosine(1e-3) },
   },
 };
