@@ -40,11 +40,11 @@ export const lenet5Plan: PlanOptions = {
   layers: { "conv:1": { share: 120 }, "conv:2": { share: 500 }, "linear:1": { share: 430 }, "linear:2": { share: 187 } },
   batch: 128,
   admm: { epochs: 12, rhos, updatesPerRho: 6, schedule: cosine(2e-3, 0.1) },
-  retrain: { epochs: 120, schedule: cosine(2e-3) },
+  retrain: { epochs: 90, schedule: cosine(2e-3) },
   distill: { temperature: 3, weight: 0.5, once: true },
   quantize: {
     bits: [4, 3, 3, 3],
     admm: { epochs: 20, rhos, updatesPerRho: 4, schedule: cosine(2e-3, 0.1) },
-    retrain: { epochs: 25, schedule: cosine(1e-3) },
+    retrain: { epochs: 22, schedule: cosine(1e-3) },
   },
 };
