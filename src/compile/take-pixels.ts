@@ -2,7 +2,8 @@ import { CadnnError } from "../errors.ts";
 import { channelStatistics, imageGeometry, type Preprocessing, parsePreprocessing } from "../image/index.ts";
 import type { Graph, InputValue, Value } from "../ir/graph.ts";
 import { float32Tensor, tensorType } from "../ir/types.ts";
-import { GraphBuilder } from "../ops/builder.ts";
+import type { GraphBuilder } from "../ops/builder.ts";
+import { replaceInput } from "../ops/replace-input.ts";
 
 /** An input that is fed with pixels in place of floats: unsigned bytes, row by row, channels interleaved, as `ImageData.data` of a canvas has them. */
 export interface ImageInput {
@@ -22,17 +23,7 @@ export interface ImageInput {
  */
 export function takePixels(graph: Graph, image: ImageInput): Graph {
   const input = imageInputOf(graph, image.input);
-  const builder = new GraphBuilder(graph.name);
-  for (const node of graph.nodes) for (const out of node.outputs) builder.uniqueName(out.name);
-  let planes: Value = input;
-  for (const other of graph.inputs)
-    if (other === input) planes = addPixels(builder, input, image);
-    else builder.addInput(other);
-  const now = <V extends Value | undefined>(v: V): V => (v === input ? (planes as V) : v);
-  for (const node of graph.nodes) builder.addNode({ ...node, inputs: node.inputs.map(now) });
-  for (const output of graph.outputs) builder.output(output.name, now(output.value));
-  for (const update of graph.updates) builder.update(update.parameter, now(update.value));
-  return builder.finish();
+  return replaceInput(graph, input, (builder) => addPixels(builder, input, image));
 }
 
 function imageInputOf(graph: Graph, name: string | undefined): InputValue {

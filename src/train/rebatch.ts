@@ -1,5 +1,5 @@
 import { CadnnError } from "../errors.ts";
-import type { Attrs, Graph, Node, Value } from "../ir/graph.ts";
+import type { Attrs, Graph, Value } from "../ir/graph.ts";
 import { GraphBuilder } from "../ops/builder.ts";
 
 /** Attributes that hold a whole output shape, whose first dimension is the batch. */
@@ -20,16 +20,12 @@ export function rebatch(graph: Graph, batch: number): Graph {
     builder.addInput(value);
     replaced.set(input, value);
   }
-  return copyNodes(builder, graph, replaced, (node, depends) => (depends ? scaledAttrs(node.op, node.attrs, old, batch, node.name) : node.attrs));
-}
-
-/** Builds the rest of a graph on what replaces its inputs; types are inferred anew. `attrsOf` may give a node other attributes, knowing whether it depends on what is replaced. */
-export function copyNodes(builder: GraphBuilder, graph: Graph, replaced: Map<Value, Value>, attrsOf: (node: Node, depends: boolean) => Attrs = ({ attrs }) => attrs): Graph {
   for (const node of graph.nodes) {
-    const inputs = node.inputs.map((v) => v && (replaced.get(v) ?? v));
+    const inputs = node.inputs.map((v) => (v === undefined ? undefined : (replaced.get(v) ?? v)));
     const depends = inputs.some((v, i) => v !== node.inputs[i]);
+    const attrs = depends ? scaledAttrs(node.op, node.attrs, old, batch, node.name) : node.attrs;
     const names = node.outputs.map((v) => v.name);
-    builder.addMany(node.op, inputs, attrsOf(node, depends), node.name, names).forEach((v, i) => {
+    builder.addMany(node.op, inputs, attrs, node.name, names).forEach((v, i) => {
       replaced.set(node.outputs[i] as Value, v);
     });
   }

@@ -1,7 +1,8 @@
 import { CadnnError } from "../errors.ts";
 import type { Graph } from "../ir/graph.ts";
 import { takingBytes } from "./bytes.ts";
-import type { BatchImages, Dataset, Variations } from "./data/dataset.ts";
+import { inEachWay } from "./data/augment.ts";
+import type { BatchImages, Dataset } from "./data/dataset.ts";
 import { logitsNet, predict, softTargets } from "./evaluate.ts";
 import { rebatch } from "./rebatch.ts";
 import type { MakeStepper } from "./stepper.ts";
@@ -42,7 +43,7 @@ export async function makeTeacher(graph: Graph, dataset: Dataset, options: Teach
   }
   const { variations } = dataset;
   if (variations !== undefined && variations.count * dataset.count < images) {
-    const { rows, classes } = await rowsOf(allVariations(dataset, variations));
+    const { rows, classes } = await rowsOf(inEachWay(dataset, variations));
     const table = tableTeacher(rows, classes);
     return {
       ...table,
@@ -67,23 +68,6 @@ export async function makeTeacher(graph: Graph, dataset: Dataset, options: Teach
       out.set(softTargets({ logits: answer, classes: answer.length / batch }, temperature));
     },
     dispose: () => stepper.dispose(),
-  };
-}
-
-/** All images in the first way, in the second, … */
-function allVariations(dataset: Dataset, { count, apply }: Variations): Dataset {
-  return {
-    ...dataset,
-    count: count * dataset.count,
-    label: (index) => dataset.label(index % dataset.count),
-    async batch(indices, images, labels) {
-      await dataset.batch(
-        Array.from(indices, (index) => index % dataset.count),
-        images,
-        labels,
-      );
-      for (let n = 0; n < indices.length; n++) apply(images, n, Math.floor((indices[n] as number) / dataset.count));
-    },
   };
 }
 

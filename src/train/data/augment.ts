@@ -11,31 +11,14 @@ export interface Augmentation {
 
 /** The same images, varied at random whenever a batch is read with a source of random numbers. */
 export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
-  const { shift = 0, flip = false, fill = [0] } = augmentation;
-  const [channels = 1, height = 1, width = 1] = dataset.inputShape;
-  const plane = height * width;
-  const outside = Array.from({ length: channels }, (_, c) => fill[c] ?? fill[0] ?? 0);
-  const { bytes, ...others } = dataset;
-  const outsideBytes = bytes && asBytes(outside, bytes);
+  const { shift = 0, flip = false } = augmentation;
   const side = 2 * shift + 1;
-  const variations: Variations = {
-    count: side * side * (flip ? 2 : 1),
-    apply(images, n, variation) {
-      const mirror = variation >= side * side;
-      const dy = (Math.floor(variation / side) % side) - shift;
-      const dx = (variation % side) - shift;
-      if (dx === 0 && dy === 0 && !mirror) return;
-      const coming = (images instanceof Uint8Array ? outsideBytes : undefined) ?? outside;
-      for (let c = 0; c < channels; c++) {
-        const start = (n * channels + c) * plane;
-        if (mirror) mirrorRows(images, start, start + plane, width);
-        move(images, start, width, height, mirror ? -dx : dx, dy, coming[c] as number);
-      }
-    },
-  };
+  const { bytes, ...others } = dataset;
+  const outside = outsideOf(dataset, augmentation);
+  const variations = variationsOf(dataset, augmentation);
   return {
     ...others,
-    ...(outsideBytes === undefined ? {} : { bytes }),
+    ...(outside.bytes === undefined ? {} : { bytes }),
     augmentation,
     variations,
     async batch(indices, images, labels, random, chosen) {
@@ -53,6 +36,38 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
   };
 }
 
+/** What comes in from outside: as elements, a channel each, and as bytes, where the data set has bytes and some become these elements. */
+function outsideOf(
+  { inputShape: [channels = 1], bytes }: Dataset,
+  { fill = [0] }: Augmentation,
+): { readonly elements: readonly number[]; readonly bytes: readonly number[] | undefined } {
+  const elements = Array.from({ length: channels }, (_, c) => fill[c] ?? fill[0] ?? 0);
+  return { elements, bytes: bytes && asBytes(elements, bytes) };
+}
+
+function variationsOf(dataset: Dataset, augmentation: Augmentation): Variations {
+  const { shift = 0, flip = false } = augmentation;
+  const [channels = 1, height = 1, width = 1] = dataset.inputShape;
+  const plane = height * width;
+  const outside = outsideOf(dataset, augmentation);
+  const side = 2 * shift + 1;
+  return {
+    count: side * side * (flip ? 2 : 1),
+    apply(images, n, variation) {
+      const mirror = variation >= side * side;
+      const dy = (Math.floor(variation / side) % side) - shift;
+      const dx = (variation % side) - shift;
+      if (dx === 0 && dy === 0 && !mirror) return;
+      const coming = (images instanceof Uint8Array ? outside.bytes : undefined) ?? outside.elements;
+      for (let c = 0; c < channels; c++) {
+        const start = (n * channels + c) * plane;
+        if (mirror) mirrorRows(images, start, start + plane, width);
+        move(images, start, width, height, mirror ? -dx : dx, dy, coming[c] as number);
+      }
+    },
+  };
+}
+
 /** The bytes that become these elements, if all are bytes. */
 function asBytes(elements: readonly number[], { gain, shift }: ByteScale): number[] | undefined {
   const exact = elements.map((v, c) => (v + (shift[c] as number)) / (gain[c] as number));
@@ -60,13 +75,12 @@ function asBytes(elements: readonly number[], { gain, shift }: ByteScale): numbe
   return bytes.every((b, c) => b >= 0 && b <= 255 && Math.abs(b - (exact[c] as number)) < 1e-3) ? bytes : undefined;
 }
 
-/** All images as they are and then, from `dataset.count` on, each mirrored from left to right: twice as many where there are few. */
-export function mirrored(dataset: Dataset): Dataset {
+/** All images in the first way, then all in the second, … */
+export function inEachWay(dataset: Dataset, { count: ways, apply }: Variations): Dataset {
   const { count } = dataset;
-  const width = dataset.inputShape.at(-1) ?? 1;
   return {
     ...dataset,
-    count: 2 * count,
+    count: ways * count,
     label: (index) => dataset.label(index % count),
     async batch(indices, images, labels, random, chosen) {
       await dataset.batch(
@@ -76,11 +90,13 @@ export function mirrored(dataset: Dataset): Dataset {
         random,
         chosen,
       );
-      const size = images.length / indices.length;
-      for (let n = 0; n < indices.length; n++) if ((indices[n] as number) >= count) mirrorRows(images, n * size, (n + 1) * size, width);
+      for (let n = 0; n < indices.length; n++) apply(images, n, Math.floor((indices[n] as number) / count));
     },
   };
 }
+
+/** All images as they are and then, from `dataset.count` on, each mirrored from left to right: twice as many where there are few. */
+export const mirrored = (dataset: Dataset): Dataset => inEachWay(dataset, variationsOf(dataset, { flip: true }));
 
 /** Turns each row of `width` elements from `start` to `end` around. */
 function mirrorRows(images: BatchImages, start: number, end: number, width: number): void {
