@@ -44,7 +44,7 @@ function memoryOf(graph: Graph): number {
 }
 
 const epochsOf = (plan: CompressionPlan): number =>
-  roundsOf(plan).reduce((sum, { admm, retrain }) => sum + admm.epochs + retrain.epochs, 0) +
+  roundsOf(plan).reduce((sum, { admm, exchange, retrain }) => sum + admm.epochs + (exchange?.epochs ?? 0) + retrain.epochs, 0) +
   (plan.quantize === undefined ? 0 : plan.quantize.admm.epochs + plan.quantize.freeze.length * plan.quantize.retrain.epochs);
 
 /**

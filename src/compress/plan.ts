@@ -29,6 +29,8 @@ export interface CompressionPlan {
   /** `magnitude`: plain training in place of ADMM, to compare with. */
   readonly method: "admm" | "magnitude";
   readonly admm: AdmmPlan;
+  /** Before weights are retrained under fixed masks, some are exchanged for others, which lowers the loss of few weights much; only for `unstructured`. */
+  readonly exchange?: ExchangePlan;
   readonly retrain: PhasePlan;
   /** What is left goes onto levels afterwards; without it weights stay floats. */
   readonly quantize?: QuantizePlan;
@@ -50,7 +52,13 @@ export interface StepPlan {
   /** Filters, channels and neurons that stay, those with the greatest ‖incoming‖ · ‖outgoing‖ weights: counts by name of the weight whose outputs they are, or a share of all. */
   readonly units?: UnitCounts;
   readonly admm?: Partial<CompressionPlan["admm"]>;
+  readonly exchange?: Partial<ExchangePlan>;
   readonly retrain?: Partial<PhasePlan>;
+}
+/** Training in which, after each epoch, weights that matter least make room for pruned ones that the loss asks for. */
+export interface ExchangePlan extends PhasePlan {
+  /** Of the kept weights, at the first exchange; it falls to 0 as half a cosine. */
+  readonly share: number;
 }
 /** ADMM onto levels, then freezing: of each layer the share of weights that are nearest to a level, and retraining of the others. */
 export interface QuantizePlan {
@@ -82,7 +90,7 @@ export interface PhasePlan {
 }
 
 /** What a caller gives; the rest has defaults. `sparsity` is another way to say `rate`: 1 − 1/rate. */
-export type PlanOptions = Partial<Omit<CompressionPlan, "admm" | "retrain" | "quantize">> & {
+export type PlanOptions = Partial<Omit<CompressionPlan, "admm" | "exchange" | "retrain" | "quantize">> & {
   readonly quantize?: Partial<Omit<QuantizePlan, "bits" | "admm" | "retrain">> & {
     readonly bits: number | readonly number[];
     readonly admm?: Partial<AdmmPlan>;
@@ -90,6 +98,7 @@ export type PlanOptions = Partial<Omit<CompressionPlan, "admm" | "retrain" | "qu
   };
   readonly sparsity?: number;
   readonly admm?: Partial<AdmmPlan>;
+  readonly exchange?: Partial<ExchangePlan>;
   readonly retrain?: Partial<PhasePlan>;
 };
 
@@ -104,7 +113,7 @@ export function makePlan(options: PlanOptions): CompressionPlan {
       at: options.rate === undefined ? "sparsity" : "rate",
       hint: "Give a rate such as 8, or a sparsity from 0 to below 1.",
     });
-  const { sparsity: _, quantize, ...given } = options;
+  const { sparsity: _, quantize, exchange, ...given } = options;
   const plan: CompressionPlan = {
     scope: "global",
     score: "lamp",
@@ -121,6 +130,7 @@ export function makePlan(options: PlanOptions): CompressionPlan {
     rate,
     admm: { epochs: 4, updatesPerRho: 6, schedule: { kind: "cosine", peak: 1e-3, floor: 0.1 }, ...options.admm },
     retrain: { epochs: 4, schedule: { kind: "cosine", peak: 1e-3 }, ...options.retrain },
+    ...(exchange === undefined ? {} : { exchange: { ...defaultExchange, ...exchange } }),
     ...(quantize === undefined ? {} : { quantize: makeQuantizePlan(quantize) }),
   };
   const check = (ok: boolean, at: string, hint: string) => {
@@ -138,6 +148,14 @@ export function makePlan(options: PlanOptions): CompressionPlan {
     "steps",
     "Give rising rates below the final one, or units to keep.",
   );
+  for (const step of [plan, ...plan.steps]) {
+    const given = typeof step === "number" ? undefined : step.exchange;
+    if (given === undefined) continue;
+    const { epochs, share } = { ...defaultExchange, ...plan.exchange, ...given };
+    check(epochs >= 0 && share >= 0 && share <= 1, "exchange", "Give epochs from 0 on, and a share from 0 to 1.");
+    const structures = [plan.structure, ...Object.values(plan.layers).map((layer) => layer.structure ?? "unstructured")];
+    check(epochs === 0 || structures.every((s) => s === "unstructured"), "exchange", "Single weights can be exchanged, structures cannot: leave out exchange, or the structure.");
+  }
   check(plan.method === "admm" || plan.method === "magnitude", "method", "Give admm or magnitude.");
   for (const [name, { density, share, structure: own }] of Object.entries(plan.layers)) {
     check(share === undefined || share > 0, `layers.${name}.share`, "Shares are positive numbers.");
@@ -146,6 +164,8 @@ export function makePlan(options: PlanOptions): CompressionPlan {
   }
   return plan;
 }
+
+const defaultExchange: ExchangePlan = { epochs: 4, share: 0.2, schedule: { kind: "cosine", peak: 1e-3, floor: 0.1 } };
 
 function makeQuantizePlan({ bits, admm, retrain, ...given }: NonNullable<PlanOptions["quantize"]>): QuantizePlan {
   const plan: QuantizePlan = {
@@ -168,7 +188,7 @@ function makeQuantizePlan({ bits, admm, retrain, ...given }: NonNullable<PlanOpt
 }
 
 /** One step of a plan, or the final rate, with all that it needs. */
-export interface Round extends Pick<CompressionPlan, "admm" | "retrain"> {
+export interface Round extends Pick<CompressionPlan, "admm" | "exchange" | "retrain"> {
   /** Unique within the plan, for people. */
   readonly name: string;
   readonly rate: number | undefined;
@@ -177,11 +197,12 @@ export interface Round extends Pick<CompressionPlan, "admm" | "retrain"> {
 
 export function roundsOf(plan: CompressionPlan): Round[] {
   const steps = [...plan.steps.map((step): StepPlan => (typeof step === "number" ? { rate: step } : step)), { rate: plan.rate }];
-  return steps.map(({ rate, units, admm, retrain }, i) => ({
+  return steps.map(({ rate, units, admm, exchange, retrain }, i) => ({
     name: rate === undefined ? `units, step ${i + 1}` : `${Number(rate.toPrecision(4))}x`,
     rate,
     units,
     admm: { ...plan.admm, ...admm },
+    ...(rate === undefined || (exchange ?? plan.exchange) === undefined ? {} : { exchange: { ...defaultExchange, ...plan.exchange, ...exchange } }),
     retrain: { ...plan.retrain, ...retrain },
   }));
 }

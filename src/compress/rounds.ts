@@ -2,8 +2,9 @@ import type { Graph } from "../ir/graph.ts";
 import type { Phase, RunState } from "../train/run.ts";
 import { weightsOf, withWeights } from "../train/weights.ts";
 import { admmDriver } from "./admm.ts";
+import { exchangeDriver } from "./exchange.ts";
 import { fromMatrix, toMatrix, weightLayers } from "./layers.ts";
-import { type CompressionPlan, makeBudget, type Round, roundsOf, structureOf } from "./plan.ts";
+import { type CompressionPlan, type ExchangePlan, makeBudget, type Round, roundsOf, structureOf } from "./plan.ts";
 import { selectorOf } from "./projections/selector.ts";
 import { applyMask } from "./projections/unstructured.ts";
 import { type QuantizeFindings, quantizePhases } from "./quantize.ts";
@@ -51,10 +52,10 @@ export function phasesOf(context: RoundContext): Phase<Findings>[] {
 
 const sharedOf = ({ optimizer, distill }: CompressionPlan) => ({ optimizer, ...(distill === undefined ? {} : { distill }) });
 
-/** ADMM towards a rate or a number of units, hard pruning, retraining of what is left. */
+/** ADMM towards a rate or a number of units, hard pruning, perhaps exchanges, retraining of what is left. */
 function phasesOfRound(round: Round, context: RoundContext): Phase<Findings>[] {
   const { plan, measure, onStep } = context;
-  const { name, admm, retrain, rate } = round;
+  const { name, admm, exchange, retrain, rate } = round;
   const shared = sharedOf(plan);
   const masked = (state: State) => ({ ...shared, masks: [...state.masks.keys()] });
   const prune = async (state: State) => {
@@ -91,7 +92,23 @@ function phasesOfRound(round: Round, context: RoundContext): Phase<Findings>[] {
       if (rate !== undefined) await onStep?.({ rate, graph: withWeights(state.graph, state.weights, prunedNames(context.original, plan)) });
     },
   };
-  return [pruning, retraining];
+  return exchange === undefined || exchange.epochs === 0 ? [pruning, retraining] : [pruning, exchangePhase(name, exchange, context, masked), retraining];
+}
+
+/** Training under masks that change; magnitude pruning, to compare with, trains as long under masks that stay. */
+function exchangePhase(round: string, exchange: ExchangePlan, { original, plan }: RoundContext, masked: Phase<Findings>["graph"]): Phase<Findings> {
+  const { epochs, schedule } = exchange;
+  const namesOf = ({ masks }: State) => [...prunedNames(original, plan)].filter((name) => masks.has(name));
+  const isFixed = (name: string) => plan.layers[name]?.density !== undefined;
+  const groupsOf = (names: readonly string[]) => [names.filter((name) => !isFixed(name)), ...names.filter(isFixed).map((name) => [name])];
+  if (plan.method === "magnitude") return { name: `train ${round} on`, epochs, schedule, graph: masked };
+  return {
+    name: `exchange ${round}`,
+    epochs,
+    schedule,
+    graph: (state) => ({ ...masked(state), moments: namesOf(state) }),
+    driver: (phase) => exchangeDriver({ plan: exchange, groups: groupsOf(namesOf(phase.state)) }, phase),
+  };
 }
 
 interface Chooser {

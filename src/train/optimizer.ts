@@ -25,13 +25,15 @@ export interface UpdateOptions {
   readonly penalty?: { readonly target: ParameterValue; readonly rho: ParameterValue } | undefined;
   /** 0 or 1 each, resident. Masks gradient and weight. */
   readonly mask?: ParameterValue | undefined;
+  /** Resident sums over all steps of the gradient of the loss and of its square, also where the mask is 0. */
+  readonly moments?: { readonly sum: ParameterValue; readonly squares: ParameterValue } | undefined;
   /** Biases and BatchNorm do not decay. */
   readonly decays: boolean;
 }
 
-/** Adds the nodes that step `weight` along `gradient`, at most three Maps, and returns the names of the optimizer's state. */
+/** Adds the nodes that step `weight` along `gradient`, at most three Maps (five with moments), and returns the names of the optimizer's state. */
 export function addUpdate(builder: GraphBuilder, weight: ParameterValue, gradient: Value, options: UpdateOptions): string[] {
-  const { optimizer, scalars, penalty, mask } = options;
+  const { optimizer, scalars, penalty, mask, moments } = options;
   const inputs: Value[] = [];
   const operand = (value: Value): Expr => {
     if (!inputs.includes(value)) inputs.push(value);
@@ -44,6 +46,10 @@ export function addUpdate(builder: GraphBuilder, weight: ParameterValue, gradien
   const w = operand(weight);
   const lr = operand(scalars.learningRate);
   let g = operand(gradient);
+  if (moments !== undefined) {
+    builder.update(moments.sum, add(e.add(operand(moments.sum), g), `${moments.sum.name}.next`));
+    builder.update(moments.squares, add(e.add(operand(moments.squares), e.mul(g, g)), `${moments.squares.name}.next`));
+  }
   if (options.decays && optimizer.weightDecay) g = e.add(g, e.mul(optimizer.weightDecay, w));
   if (penalty !== undefined) g = e.add(g, e.mul(operand(penalty.rho), e.sub(w, operand(penalty.target))));
   g = masked(g);

@@ -10,7 +10,7 @@ import type { Schedule } from "./schedule.ts";
 import type { MakeStepper, Stepper } from "./stepper.ts";
 import { supportOf, wholeParameters } from "./support.ts";
 import type { Teacher } from "./teacher.ts";
-import { makeTrainingGraph, type TrainingGraphOptions } from "./training-graph.ts";
+import { makeTrainingGraph, type TrainingGraph, type TrainingGraphOptions } from "./training-graph.ts";
 import { weightsOf, withWeights } from "./weights.ts";
 
 /** What lasts from phase to phase, and all that a checkpoint between phases holds. */
@@ -45,6 +45,7 @@ export interface Phase<Report> {
   /** `saved` is what the driver had saved, after a resume within the phase. */
   driver?(context: {
     readonly stepper: Stepper;
+    readonly training: TrainingGraph;
     readonly steps: number;
     readonly state: RunState<Report>;
     readonly saved: ReadonlyMap<string, Float32Array> | undefined;
@@ -129,7 +130,7 @@ export async function runPhases<Report>(options: RunOptions<Report>): Promise<Ru
       for (const name of training.masks) await stepper.writeParameter(name, state.masks.get(name.slice(0, -".mask".length)) as Float32Array);
       if (resumed !== undefined) for (const name of resident) await stepper.writeParameter(name, resumed.get(`parameter:${name}`) as Float32Array);
       const steps = phaseSteps(dataset, batch, phase.epochs);
-      const driver = phase.driver?.({ stepper, steps, state, saved: resumed && unprefixed(resumed, "driver:") });
+      const driver = phase.driver?.({ stepper, training, steps, state, saved: resumed && unprefixed(resumed, "driver:") });
       await runPhase({
         ...options,
         name: phase.name,
@@ -176,13 +177,16 @@ function reshape<Report>(state: RunState<Report>, graph: Graph): void {
   }
 }
 
-/** Masked weights of which few elements are left become lists of these, which need no mask unless some of them are frozen. */
+/**
+ * Masked weights of which few elements are left become lists of these, which need no mask unless some of them are frozen. Those whose gradients are of interest elsewhere
+ * too stay whole.
+ */
 function sparsely<Report>(graph: Omit<TrainingGraphOptions, "batch">, { weights, masks }: RunState<Report>, batch: number): Omit<TrainingGraphOptions, "batch"> {
   if (batch % 4 !== 0) return graph;
   const supports = new Map<string, Int32Array>();
   const masked = (graph.masks ?? []).filter((name) => {
     const mask = masks.get(name) as Float32Array;
-    const support = supportOf(weights.get(name) as Float32Array, mask);
+    const support = graph.moments?.includes(name) ? undefined : supportOf(weights.get(name) as Float32Array, mask);
     if (support !== undefined) supports.set(name, support);
     return support === undefined || support.some((index) => mask[index] === 0);
   });

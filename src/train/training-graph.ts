@@ -21,6 +21,8 @@ export interface TrainingGraphOptions {
   readonly admm?: { readonly constrained: readonly string[] };
   /** Weights with a resident mask, `NAME.mask`: where it is 0, they stay as they are (pruned ones 0, quantized ones on their level). */
   readonly masks?: readonly string[];
+  /** Weights whose gradients, and squares of these, are summed up over the steps in `NAME.gradients` and `NAME.squares`, also where a mask is 0. */
+  readonly moments?: readonly string[];
   /** Weights of which only these elements exist, by ascending row-major index: the others are 0 and stay so. Needs a batch that is a multiple of 4. */
   readonly supports?: ReadonlyMap<string, Int32Array>;
   /** Hinton et al., arXiv 1503.02531: loss = (1 − weight) · CE(labels) + weight · τ² · KL(teacher at τ ‖ net at τ). Adds the input `teacher`, softmax(teacher's logits / τ). */
@@ -55,6 +57,8 @@ export interface TrainingGraph {
   readonly rhos: readonly string[];
   /** `NAME.mask`, all ones at the start. */
   readonly masks: readonly string[];
+  /** `NAME.gradients` and `NAME.squares`, all zero at the start. */
+  readonly moments: readonly string[];
   /** Parameters (weights, and what belongs to them) that hold some elements only: which, in their order, and of how many. */
   readonly supports: ReadonlyMap<string, Support>;
 }
@@ -107,6 +111,8 @@ export function makeTrainingGraph(source: Graph, options: TrainingGraphOptions):
   const targets = residents(builder, trained, options.admm?.constrained ?? [], "target");
   const rhos = new Map([...targets.keys()].map((name) => [name, builder.parameter(`${name}.rho`, zeros("float32", []))]));
   const masks = residents(builder, trained, options.masks ?? [], "mask");
+  const sums = residents(builder, trained, options.moments ?? [], "gradients");
+  const squares = residents(builder, trained, options.moments ?? [], "squares");
   const state: string[] = [];
   const supports = new Map<string, Support>();
   for (const [constant, weight] of parameters) {
@@ -115,12 +121,14 @@ export function makeTrainingGraph(source: Graph, options: TrainingGraphOptions):
     const decays = constant.type.shape.length > 1;
     const [target, rho, mask] = [targets.get(weight.name), rhos.get(weight.name), masks.get(weight.name)];
     const penalty = target && rho && { target, rho };
-    const own = addUpdate(builder, weight, gradient, { optimizer, scalars, penalty, mask, decays });
+    const [sum, square] = [sums.get(weight.name), squares.get(weight.name)];
+    const moments = sum && square && { sum, squares: square };
+    const own = addUpdate(builder, weight, gradient, { optimizer, scalars, penalty, mask, moments, decays });
     state.push(...own);
     const indices = sparse.get(constant)?.elements;
     if (indices === undefined) continue;
     const size = elementCount(constant.type.shape);
-    for (const name of [weight.name, ...own, target?.name, mask?.name]) if (name !== undefined) supports.set(name, { indices, size });
+    for (const name of [weight.name, ...own, target?.name, mask?.name, sum?.name, square?.name]) if (name !== undefined) supports.set(name, { indices, size });
   }
   builder.output("loss", loss);
   builder.output("correct", correct);
@@ -141,6 +149,7 @@ export function makeTrainingGraph(source: Graph, options: TrainingGraphOptions):
     targets: [...targets.values()].map((p) => p.name),
     rhos: [...rhos.values()].map((p) => p.name),
     masks: [...masks.values()].map((p) => p.name),
+    moments: [...sums.values(), ...squares.values()].map((p) => p.name),
     supports,
   };
 }
@@ -263,14 +272,22 @@ function addLoss(
   return { loss, correct, dLogits: addMap(builder, expr, [probabilities, label, index, soft, teacher], "dlogits") as Value };
 }
 
+/** What the parameters beside a weight begin with. */
+const residentStarts = {
+  target: (weight: Float32Array) => weight.slice(),
+  mask: (weight: Float32Array) => new Float32Array(weight.length).fill(1),
+  gradients: (weight: Float32Array) => new Float32Array(weight.length),
+  squares: (weight: Float32Array) => new Float32Array(weight.length),
+} as const;
+
 /** One more parameter of the same shape for each named weight. */
-function residents(builder: GraphBuilder, weights: readonly ParameterValue[], names: readonly string[], suffix: "target" | "mask"): ReadonlyMap<string, ParameterValue> {
+function residents(builder: GraphBuilder, weights: readonly ParameterValue[], names: readonly string[], suffix: keyof typeof residentStarts): ReadonlyMap<string, ParameterValue> {
   const map = new Map<string, ParameterValue>();
   for (const name of names) {
     const weight = weights.find((p) => p.name === name);
     if (weight === undefined)
       throw new CadnnError("E_INVALID_OPTION", `the net has no trainable weight ${name}`, { at: name, hint: `Trainable weights: ${weights.map((p) => p.name).join(", ")}.` });
-    const data = suffix === "mask" ? new Float32Array(elementCount(weight.type.shape)).fill(1) : (weight.data as Float32Array).slice();
+    const data = residentStarts[suffix](weight.data as Float32Array);
     map.set(name, builder.parameter(`${name}.${suffix}`, { ...tensorType("float32", weight.type.shape), data }));
   }
   return map;

@@ -20,6 +20,7 @@ const plan: PlanOptions = {
   steps: [2],
   batch: 12,
   admm,
+  exchange: { ...short, epochs: 2, share: 0.3 },
   retrain: short,
   quantize: { bits: 3, admm, freeze: [0.5, 0.8, 1], retrain: short },
   distill: { temperature: 3, weight: 0.5 },

@@ -39,10 +39,10 @@ const fitted = (...args: [checkpoint: string, result: string, mode: string, ...k
 
 describe("a run of compression that is killed", () => {
   test("in every phase, between steps or while it saves, goes on to the same bits", async () => {
-    const phases = ["admm 2x", "retrain 2x", "admm 4x", "retrain 4x", "quantize", "frozen 50 %", "frozen 80 %", "frozen 100 %"];
+    const phases = ["admm 2x", "exchange 2x", "retrain 2x", "admm 4x", "exchange 4x", "retrain 4x", "quantize", "frozen 50 %", "frozen 80 %", "frozen 100 %"];
     const straight = run("straight.checkpoint", "straight");
     for (const [i, phase] of phases.entries()) {
-      expect(await run("killed.checkpoint", "killed", phase, "2", i % 2 === 0 ? "save" : "step")).toBe("SIGKILL");
+      expect(await run("killed.checkpoint", "killed", phase, phase.startsWith("exchange") ? "4" : "2", i % 2 === 0 ? "save" : "step")).toBe("SIGKILL");
       expect(existsSync(at("killed"))).toBe(false);
       const { meta } = decodeCheckpoint<{ phase: number; step: number }>(readFileSync(at("killed.checkpoint")));
       expect(meta.phase).toBe(i);
