@@ -119,10 +119,11 @@ function network(seed: number): Graph {
 
 /** How far the recipe is, by the time that its epochs take: those of small and sparse nets are short. */
 function progressOf({ progress, baselines }: RecipeContext, plan: CompressionPlan, epochs: number) {
-  const rounds = roundsOf(plan).flatMap(({ name, rate, admm, retrain }, i) => {
+  const rounds = roundsOf(plan).flatMap(({ name, rate, admm, exchange, retrain }, i) => {
     const dear = rate === undefined ? 4 * 0.5 ** i : Math.min(1, 0.2 + 50 / rate);
     return [
       { phase: `admm ${name}`, cost: admm.epochs * dear },
+      ...(exchange === undefined ? [] : [{ phase: `exchange ${name}`, cost: exchange.epochs }]),
       { phase: `retrain ${name}`, cost: retrain.epochs * dear },
     ];
   });
@@ -131,7 +132,7 @@ function progressOf({ progress, baselines }: RecipeContext, plan: CompressionPla
   const all = [
     { phase: "dense train", cost: 4 * epochs },
     ...compression.map(({ phase, cost }) => ({ phase: `admm ${phase}`, cost })),
-    ...(baselines ? compression.map(({ phase, cost }) => ({ phase: `magnitude ${phase.replace(/^admm/, "train")}`, cost })) : []),
+    ...(baselines ? compression.map(({ phase, cost }) => ({ phase: `magnitude ${phase.replace(/^admm/, "train").replace(/^exchange (.*)/, "train $1 on")}`, cost })) : []),
   ];
   const total = all.reduce((sum, { cost }) => sum + cost, 0);
   let first: number | undefined;
