@@ -26,7 +26,7 @@ export interface TuneOptions {
   readonly candidates?: (space: number) => number;
   /** Orders the choices of a space; default: by the kernels' models, which exact measurements of other problems correct. */
   readonly rank?: Ranking;
-  /** Of which kernels each problem gets up to two choices more when all are known, if what was learned meanwhile ranks others first; default: of all, if measurements are exact. */
+  /** Of which kernels each problem gets up to five choices more when all are known, if what was learned meanwhile, or the models, rank others first; default: of all, if measurements are exact. */
   readonly refine?: (kernel: string) => boolean;
   /** Told of each record as it comes, to be kept. */
   readonly onRecord?: (record: TuningRecord) => void | Promise<void>;
@@ -85,7 +85,7 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
     const costs = measuredCosts(own, { optimism });
     const all = tasksOf(graph, target, costs, options.candidates ?? (measurer.exact ? fewCounts : fewCandidates), rank).filter((t) => !failed.has(t.key));
     let tasks = all.filter((t) => !known.has(t.key));
-    if (tasks.length === 0) tasks = all.filter((t) => !refined.has(t.key) && refine(t.template.name)).flatMap((t) => secondLook(t, known.get(t.key) as TuningRecord));
+    if (tasks.length === 0) tasks = all.filter((t) => !refined.has(t.key) && refine(t.template.name)).flatMap((t) => secondLook(t, known.get(t.key) as TuningRecord, target));
     if (tasks.length === 0) return { log, measured, complete: true };
     const total = measured.length + tasks.length;
     for (const rivals of batches(candidatesOf(graph, target, costs, tasks))) {
@@ -115,11 +115,17 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
   }
 }
 
-/** The task with those of its two favourites that were not measured; nothing if both were, or if it had its second look. */
-function secondLook(task: Task, { times }: TuningRecord): Task[] {
+/**
+ * The task with those of its two favourites that were not measured, and of the three favourites of the models as they are, since what was learned may mislead; nothing if all
+ * were, or if it had its second look.
+ */
+function secondLook(task: Task, { times }: TuningRecord, target: Target): Task[] {
   if (times.length > task.choices.length) return [];
-  const left = task.choices.slice(0, 2).filter((choice) => !times.some((t) => t.choice === canonicalText(choice)));
-  return left.length === 0 ? [] : [{ ...task, choices: left }];
+  const unlearned = createLearningRanking().rank(task.template, task.problem, target);
+  const seen = new Set(times.map((t) => t.choice));
+  const favourites = new Map([...task.choices.slice(0, 2), ...unlearned.slice(0, 3)].map((choice) => [canonicalText(choice), choice]));
+  const choices = [...favourites].flatMap(([text, choice]) => (seen.has(text) ? [] : [choice]));
+  return choices.length === 0 ? [] : [{ ...task, choices }];
 }
 
 function resolveTarget(target: Target | TargetName | undefined): Target {

@@ -40,8 +40,7 @@ export function createLearningRanking(): LearningRanking {
       const key = keyOf(template.name, target.name);
       const known = observations.get(key);
       const ranked = rankByModel(template, problem, target);
-      if (known === undefined) return ranked;
-      const effects = fits.get(key) ?? fitEffects(known);
+      const effects = fits.get(key) ?? fitEffects(known ?? []);
       fits.set(key, effects);
       const expected = ranked.map((choice) => {
         const far = farOf(template, problem, choice, target);

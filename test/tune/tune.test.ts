@@ -54,7 +54,7 @@ describe("tune", () => {
     expect(elsewhere.measured.length).toBeGreaterThan(0);
   });
 
-  test("looks a second time where measurements are exact, at what is ranked first then, and never again", async () => {
+  test("looks a second time where measurements are exact, at what is ranked first then and at what the models rank first, and never again", async () => {
     const measurer = { ...fakeMeasurer(upsideDown), exact: true };
     const options = { target, measurer, candidates: (space: number) => Math.min(space, 2) };
     const once = await tune(net, { ...options, refine: () => false });
@@ -62,7 +62,7 @@ describe("tune", () => {
     const counts = (log: typeof once.log) => new Map(log.records.map((r) => [`${r.kernel} ${r.problem}`, r.times.length]));
     expect([...counts(once.log).values()].every((n) => n <= 2)).toBe(true);
     const seconds = [...counts(twice.log).values()];
-    expect(seconds.every((n) => n <= 4)).toBe(true);
+    expect(seconds.every((n) => n <= 2 + 5)).toBe(true);
     expect(seconds.some((n) => n > 2)).toBe(true);
     expect(await tune(net, { ...options, log: twice.log })).toMatchObject({ measured: [] });
   });
