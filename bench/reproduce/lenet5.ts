@@ -6,7 +6,7 @@ import { type CompressionPlan, compress, lenet5Plan, makePlan, type PlanOptions,
 import { exportOnnx } from "../../src/frontend/onnx/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { writeFileAtomic } from "../../src/node/files.ts";
-import { accuracyOf, augment, digitBlack, predict, type TrainingProgress, train } from "../../src/train/index.ts";
+import { accuracyOf, augment, digitBlack, mildWarp, predict, type TrainingProgress, train } from "../../src/train/index.ts";
 import { createLayers } from "../../src/zoo/layers.ts";
 import { readDigits } from "./mnist.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
@@ -66,7 +66,7 @@ export const lenet5With = (options: LeNet5Options): Recipe => ({
       observer: observer("dense"),
     });
     const dense = await workplace.once("dense", () => measure(denseNet));
-    const varied = augment(digits.train, { shift: 1, fill: digitBlack });
+    const varied = augment(digits.train, { shift: 1, warp: mildWarp, fill: digitBlack });
     /** Prunes and quantizes the dense net in one of two ways. */
     const compressBy = async (method: CompressionPlan["method"]): Promise<Results> => {
       const { graph } = await compress(denseNet, { ...plan, method }, varied, {

@@ -8,7 +8,7 @@ import { elementCount } from "../ir/types.ts";
 import { readLabels } from "../node/csv.ts";
 import { readFile, readText } from "../node/files.ts";
 import { decodeImage, readImage } from "../node/image.ts";
-import type { Augmentation } from "../train/data/augment.ts";
+import { type Augmentation, mildWarp } from "../train/data/augment.ts";
 import { type Dataset, imageDataset } from "../train/data/dataset.ts";
 import { parseIdx } from "../train/data/idx.ts";
 import type { CommandContext } from "./command.ts";
@@ -171,7 +171,7 @@ export async function trainingSet(images: LabelledImages, options: TrainingSetOp
 }
 
 /**
- * Reads `shift=N`, `mirror` or both, separated by a comma: what images are varied by. What comes in from outside is black.
+ * Reads `shift=N`, `mirror` and `warp`, separated by commas: what images are varied by. What comes in from outside is black.
  * @throws `E_INVALID_OPTION`
  */
 export function parseAugmentation(text: string, preprocessing: Preprocessing, channels: 1 | 3): Augmentation {
@@ -180,7 +180,8 @@ export function parseAugmentation(text: string, preprocessing: Preprocessing, ch
     const shift = /^shift=(\d+)$/.exec(part.trim());
     if (shift !== null) augmentation = { ...augmentation, shift: Number(shift[1]) };
     else if (part.trim() === "mirror") augmentation = { ...augmentation, flip: true };
-    else throw usage(`cannot read the augmentation "${text}"`, "--augment", "Use shift=4, mirror, or shift=4,mirror.");
+    else if (part.trim() === "warp") augmentation = { ...augmentation, warp: mildWarp };
+    else throw usage(`cannot read the augmentation "${text}"`, "--augment", "Use shift=4, mirror or warp, or several of them: shift=4,mirror.");
   }
   const { mean, std } = channelStatistics(preprocessing, channels);
   return { ...augmentation, fill: mean.map((m, c) => -m / (std[c] as number)) };

@@ -1,6 +1,6 @@
 /** Training on generated kernels: differentiation, training steps, data sets, trainer. */
 export { type Checkpoint, type CheckpointStore, decodeCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
-export { type Augmentation, augment, mirrored } from "./data/augment.ts";
+export { type Augmentation, augment, mildWarp, mirrored, type Warp } from "./data/augment.ts";
 export { type Dataset, type ImageSource, imageDataset, joined, type Normalization, split, subset } from "./data/dataset.ts";
 export { digitBlack, digitNormalization, digitsDataset } from "./data/digits.ts";
 export { gunzip, type IdxArray, type IdxDatasetOptions, idxDataset, parseIdx } from "./data/idx.ts";

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { augment, mirrored } from "../../src/train/data/augment.ts";
-import { type ByteScale, imageDataset, joined, roomFor, split, subset } from "../../src/train/data/dataset.ts";
+import { type BatchImages, type ByteScale, imageDataset, joined, roomFor, split, subset } from "../../src/train/data/dataset.ts";
 import { digitsDataset } from "../../src/train/data/digits.ts";
 import { idxDataset, parseIdx } from "../../src/train/data/idx.ts";
 import { mosaicDataset } from "../../src/train/data/mosaic.ts";
@@ -88,6 +88,35 @@ describe("data sets", () => {
     elements.forEach((v, i) => expect(v).toBeCloseTo(wanted[i] as number, 5));
     expect(augment(part, { shift: 1, fill: [0.1234] }).bytes).toBeUndefined(); // no byte becomes that
     expect(joined([part, imageDataset({ images: new Uint8Array(24), labels: [1], inputShape: [2, 3, 4], classes: 2 })]).bytes).toBeUndefined();
+  });
+
+  test("warps images about their middle, bytes and elements alike", async () => {
+    const side = 11;
+    const ramp = Uint8Array.from({ length: side * side }, (_, i) => 20 + 9 * (i % side) + 7 * Math.floor(i / side));
+    const dataset = imageDataset({ images: ramp, labels: [0], inputShape: [1, side, side], classes: 1 });
+    const warp = { rotate: 10, scale: 0.1, shear: 0.1, share: 1 };
+    const read = async (amounts: typeof warp, seed: number, images: BatchImages) => {
+      await augment(dataset, { warp: amounts, fill: [7] }).batch([0], images, new Int32Array(1), createRandom(seed));
+      return images;
+    };
+    expect(await read({ rotate: 0, scale: 0, shear: 0, share: 1 }, 1, new Uint8Array(ramp.length))).toEqual(ramp);
+    expect(await read({ ...warp, share: 0 }, 1, new Uint8Array(ramp.length))).toEqual(ramp);
+    for (let seed = 0; seed < 20; seed++) {
+      const elements = (await read(warp, seed, new Float32Array(ramp.length))) as Float32Array;
+      const bytes = await read(warp, seed, new Uint8Array(ramp.length));
+      bytes.forEach((b, i) => expect(Math.abs(b - (elements[i] as number))).toBeLessThanOrEqual(0.5001));
+      const at = (x: number, y: number) => elements[y * side + x] as number;
+      expect(at(5, 5)).toBeCloseTo(ramp[5 * side + 5] as number, 4);
+      // Of a plane that is linear, another one comes that is, but for what comes in.
+      const [dx, dy] = [at(6, 5) - at(5, 5), at(5, 6) - at(5, 5)];
+      for (let y = 3; y < 8; y++) for (let x = 3; x < 8; x++) expect(at(x, y)).toBeCloseTo(at(5, 5) + dx * (x - 5) + dy * (y - 5), 3);
+      expect(Math.hypot(dx - 9, dy - 7)).toBeGreaterThan(1e-3);
+      for (const v of elements) expect(v >= 6.999 && v <= 180.001).toBe(true);
+    }
+    expect(augment(dataset, { warp }).variations).toBeUndefined(); // they are not to be counted
+    const few = await Promise.all(Array.from({ length: 400 }, (_, seed) => read({ ...warp, share: 0.3 }, seed, new Uint8Array(ramp.length))));
+    expect(few.filter((image) => image.every((b, i) => b === ramp[i])).length).toBeGreaterThan(240);
+    expect(few.filter((image) => image.some((b, i) => b !== ramp[i])).length).toBeGreaterThan(80);
   });
 
   test("mirrored images come after the images as they are", async () => {

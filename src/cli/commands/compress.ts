@@ -37,7 +37,8 @@ export const command: Command = {
     test: { type: "string", description: "Labelled images that both nets are measured on once, when all is done", valueHint: "DATA" },
     augment: {
       type: "string",
-      description: "How training images are varied: shift=N (pixels at most, both ways), mirror, or shift=N,mirror. With --post-training, mirror: each image twice",
+      description:
+        "How training images are varied: shift=N (pixels at most, both ways), mirror, warp (turned, stretched and slanted a little), or several, such as shift=4,mirror. With --post-training, mirror: each image twice",
       valueHint: "LIST",
     },
     distill: { type: "string", description: "Learn from the dense net's answers too: their weight, 0 to 1, and a temperature (default 4)", valueHint: "WEIGHT[,T]" },

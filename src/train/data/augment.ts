@@ -1,3 +1,4 @@
+import type { Random } from "../../zoo/random.ts";
 import type { BatchImages, ByteScale, Dataset, Variations } from "./dataset.ts";
 
 export interface Augmentation {
@@ -5,13 +6,31 @@ export interface Augmentation {
   readonly shift?: number;
   /** Mirrors every other image from left to right. */
   readonly flip?: boolean;
+  /** Turns, stretches and slants some images, each by an amount of its own: as other cameras and other hands would have it. */
+  readonly warp?: Warp;
   /** What comes in from outside. Default 0; for images normalized by mean and std, black is −mean / std. One entry, or one a channel. */
   readonly fill?: readonly number[];
 }
 
+/** How far images are warped about their middle; amounts are uniform from minus to plus the greatest. */
+export interface Warp {
+  /** Degrees of rotation. */
+  readonly rotate: number;
+  /** Width and height, each by itself: 0.1 for 90 to 110 %. */
+  readonly scale: number;
+  /** Columns that a row moves for each row of distance from the middle. */
+  readonly shear: number;
+  /** Of the images; the others stay straight. */
+  readonly share: number;
+}
+
+/** What digits and photographs can bear. */
+export const mildWarp: Warp = { rotate: 7, scale: 0.08, shear: 0.1, share: 0.7 };
+
 /** The same images, varied at random whenever a batch is read with a source of random numbers. */
 export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
-  const { shift = 0, flip = false } = augmentation;
+  const { shift = 0, flip = false, warp } = augmentation;
+  const [channels = 1, height = 1, width = 1] = dataset.inputShape;
   const side = 2 * shift + 1;
   const { bytes, ...others } = dataset;
   const outside = outsideOf(dataset, augmentation);
@@ -20,7 +39,7 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
     ...others,
     ...(outside.bytes === undefined ? {} : { bytes }),
     augmentation,
-    variations,
+    ...(warp === undefined ? { variations } : {}),
     async batch(indices, images, labels, random, chosen) {
       await dataset.batch(indices, images, labels, random);
       if (random === undefined) return;
@@ -31,6 +50,10 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
         const variation = (Number(mirror) * side + row) * side + column;
         variations.apply(images, n, variation);
         if (chosen !== undefined) chosen[n] = variation;
+        if (warp === undefined || random.uniform() >= warp.share) continue;
+        const coming = (images instanceof Uint8Array ? outside.bytes : undefined) ?? outside.elements;
+        const matrix = randomMatrix(warp, random);
+        for (let c = 0; c < channels; c++) resample(images, (n * channels + c) * height * width, width, height, matrix, coming[c] as number);
       }
     },
   };
@@ -112,4 +135,46 @@ function move(images: BatchImages, start: number, width: number, height: number,
   else if (dy < 0) images.fill(outside, Math.max(start, end + dy * width), end);
   const [first, last] = dx > 0 ? [0, Math.min(width, dx)] : [Math.max(0, width + dx), width];
   for (let x = first; x < last; x++) for (let at = start + x; at < end; at += width) images[at] = outside;
+}
+
+/** Of x and y: where, relative to the middle, an output pixel comes from. */
+type Matrix = readonly [xx: number, xy: number, yx: number, yy: number];
+
+/** Scaled, after slanting, after rotating: the inverse of a warp is as likely as the warp. */
+function randomMatrix({ rotate, scale, shear }: Warp, random: Random): Matrix {
+  const upTo = (most: number) => (2 * random.uniform() - 1) * most;
+  const angle = (upTo(rotate) * Math.PI) / 180;
+  const [wide, high, slant] = [1 + upTo(scale), 1 + upTo(scale), upTo(shear)];
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  return [cos / wide, (slant * cos - sin) / wide, sin / high, (cos + slant * sin) / high];
+}
+
+let scratch = new Float32Array(0);
+
+/** Warps the plane that begins at `start`, by bilinear interpolation; what comes in is `outside`. Bytes are rounded. */
+function resample(images: BatchImages, start: number, width: number, height: number, [xx, xy, yx, yy]: Matrix, outside: number): void {
+  // One row and column of `outside` before the image, two behind it: coordinates are cut off there.
+  const pitch = width + 3;
+  if (scratch.length < pitch * (height + 3)) scratch = new Float32Array(pitch * (height + 3));
+  scratch.fill(outside);
+  for (let y = 0; y < height; y++) scratch.set(images.subarray(start + y * width, start + (y + 1) * width), (y + 1) * pitch + 1);
+  const rounding = images instanceof Uint8Array ? 0.5 : 0;
+  const [middleX, middleY] = [(width - 1) / 2, (height - 1) / 2];
+  for (let y = 0, to = start; y < height; y++) {
+    let px = middleX + 1 + xy * (y - middleY) - xx * middleX;
+    let py = middleY + 1 + yy * (y - middleY) - yx * middleX;
+    for (let x = 0; x < width; x++, to++, px += xx, py += yx) {
+      const cx = Math.min(Math.max(px, 0), width + 1);
+      const cy = Math.min(Math.max(py, 0), height + 1);
+      const left = cx | 0;
+      const top = cy | 0;
+      const fx = cx - left;
+      const at = top * pitch + left;
+      const a = scratch[at] as number;
+      const b = scratch[at + pitch] as number;
+      const upper = a + fx * ((scratch[at + 1] as number) - a);
+      const lower = b + fx * ((scratch[at + pitch + 1] as number) - b);
+      images[to] = upper + (cy - top) * (lower - upper) + rounding;
+    }
+  }
 }
