@@ -1,5 +1,6 @@
 import type { Phase, PhaseDriver } from "../train/run.ts";
 import type { ExchangePlan } from "./plan.ts";
+import { selectLargest } from "./projections/select.ts";
 
 /** A weight tensor of which only the elements whose mask is 1 are kept, and what the steps since the last exchange summed up. */
 export interface Exchangeable {
@@ -11,37 +12,27 @@ export interface Exchangeable {
   readonly squares: Float32Array;
 }
 
-/** One element of all those that may be exchanged for one another. */
-interface Element {
-  readonly of: Exchangeable;
-  readonly index: number;
-  readonly score: number;
-}
-
 /**
- * Exchanges a share of the kept elements for as many pruned ones, in `mask`. Both are weighed by a second-order model of the loss whose curvature is the mean of
+ * Exchanges a share of the kept elements for as many pruned ones, and gives the new masks. Both are weighed by a second-order model of the loss whose curvature is the mean of
  * g², as the empirical Fisher information has it: to drop w costs about w² · mean(g²) (LeCun et al., Optimal Brain Damage), to free an element that is 0 gains about
- * mean(g)² / mean(g²). Gives, for each tensor, the elements dropped and freed. Equal scores go by their place.
+ * mean(g)² / mean(g²). Elements without any gradient are not freed. Of equal ones the first stay, and are freed. Linear time.
  */
-export function exchange(tensors: readonly Exchangeable[], share: number): Map<Exchangeable, { readonly dropped: Int32Array; readonly freed: Int32Array }> {
-  const kept: Element[] = [];
-  const pruned: Element[] = [];
-  for (const of of tensors) {
-    const { values, mask, gradients, squares } = of;
-    for (let index = 0; index < values.length; index++) {
-      const [w, g, g2] = [values[index] as number, gradients[index] as number, squares[index] as number];
-      if (mask[index] !== 0) kept.push({ of, index, score: w * w * g2 });
-      else if (g2 > 0) pruned.push({ of, index, score: (g * g) / g2 });
-    }
-  }
-  const count = Math.min(Math.round(share * kept.length), pruned.length);
-  kept.sort((a, b) => a.score - b.score);
-  pruned.sort((a, b) => b.score - a.score);
-  const [dropped, freed] = [kept.slice(0, count), pruned.slice(0, count)];
-  for (const { of, index } of dropped) of.mask[index] = 0;
-  for (const { of, index } of freed) of.mask[index] = 1;
-  const own = (list: readonly Element[], tensor: Exchangeable) => Int32Array.from(list.filter(({ of }) => of === tensor).map(({ index }) => index));
-  return new Map(tensors.map((tensor) => [tensor, { dropped: own(dropped, tensor), freed: own(freed, tensor) }]));
+export function exchange(tensors: readonly Exchangeable[], share: number): Float32Array[] {
+  const size = tensors.reduce((n, { values }) => n + values.length, 0);
+  const [costs, gains] = [new Float64Array(size), new Float64Array(size)];
+  let [kept, pruned] = [0, 0];
+  const isFree = ({ mask, squares }: Exchangeable, i: number) => mask[i] === 0 && (squares[i] as number) > 0;
+  for (const tensor of tensors)
+    tensor.values.forEach((w, i) => {
+      const [g, g2] = [tensor.gradients[i] as number, tensor.squares[i] as number];
+      if (tensor.mask[i] !== 0) costs[kept++] = w * w * g2;
+      else if (isFree(tensor, i)) gains[pruned++] = (g * g) / g2;
+    });
+  const count = Math.min(Math.round(share * kept), pruned);
+  const stays = selectLargest(costs.slice(0, kept), kept - count);
+  const freed = selectLargest(gains.slice(0, pruned), count);
+  [kept, pruned] = [0, 0];
+  return tensors.map((tensor) => tensor.mask.map((on, i) => Number(on !== 0 ? stays[kept++] : isFree(tensor, i) && freed[pruned++])));
 }
 
 export interface ExchangePhase {
@@ -69,20 +60,18 @@ export function exchangeDriver({ plan, groups }: ExchangePhase, { stepper, train
         squares: await stepper.readParameter(`${name}.squares`),
       })),
     );
-    const changes = exchange(tensors, share);
-    for (const tensor of tensors) {
-      const { name, values, mask, gradients, squares } = tensor;
-      const { dropped, freed } = changes.get(tensor) as { dropped: Int32Array; freed: Int32Array };
+    const masks = exchange(tensors, share);
+    for (const [t, { name, values, mask: before, gradients, squares }] of tensors.entries()) {
+      const mask = masks[t] as Float32Array;
       const reset = (data: Float32Array, fresh: (index: number) => number) => {
-        for (const index of dropped) data[index] = 0;
-        for (const index of freed) data[index] = fresh(index);
+        for (let i = 0; i < data.length; i++) if (mask[i] !== before[i]) data[i] = mask[i] === 0 ? 0 : fresh(i);
       };
       reset(values, () => 0);
       await stepper.writeParameter(name, values);
       await stepper.writeParameter(`${name}.mask`, mask);
       for (const moment of training.state.filter((s) => s.startsWith(`${name}.`))) {
         const data = await stepper.readParameter(moment);
-        reset(data, (index) => (moment === `${name}.adam_v` ? (squares[index] as number) / sinceLast : 0));
+        reset(data, (i) => (moment === `${name}.adam_v` ? (squares[i] as number) / sinceLast : 0));
         await stepper.writeParameter(moment, data);
       }
       await stepper.writeParameter(`${name}.gradients`, gradients.fill(0));

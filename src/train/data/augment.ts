@@ -137,10 +137,9 @@ function move(images: BatchImages, start: number, width: number, height: number,
   for (let x = first; x < last; x++) for (let at = start + x; at < end; at += width) images[at] = outside;
 }
 
-/** Of x and y: where, relative to the middle, an output pixel comes from. */
+/** From where an output pixel is, relative to the middle, to where it comes from. */
 type Matrix = readonly [xx: number, xy: number, yx: number, yy: number];
 
-/** Scaled, after slanting, after rotating: the inverse of a warp is as likely as the warp. */
 function randomMatrix({ rotate, scale, shear }: Warp, random: Random): Matrix {
   const upTo = (most: number) => (2 * random.uniform() - 1) * most;
   const angle = (upTo(rotate) * Math.PI) / 180;
