@@ -115,15 +115,17 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
   }
 }
 
+/** As the kernels' models rank, by counts and with what waits for memory in turn. */
+const rankUnlearned = createLearningRanking().rank;
+
 /**
  * The task with those of its two favourites that were not measured, and of the three favourites of the models as they are, since what was learned may mislead; nothing if all
  * were, or if it had its second look.
  */
 function secondLook(task: Task, { times }: TuningRecord, target: Target): Task[] {
   if (times.length > task.choices.length) return [];
-  const unlearned = createLearningRanking().rank(task.template, task.problem, target);
   const seen = new Set(times.map((t) => t.choice));
-  const favourites = new Map([...task.choices.slice(0, 2), ...unlearned.slice(0, 3)].map((choice) => [canonicalText(choice), choice]));
+  const favourites = new Map([...task.choices.slice(0, 2), ...rankUnlearned(task.template, task.problem, target).slice(0, 3)].map((choice) => [canonicalText(choice), choice]));
   const choices = [...favourites].flatMap(([text, choice]) => (seen.has(text) ? [] : [choice]));
   return choices.length === 0 ? [] : [{ ...task, choices }];
 }

@@ -3,11 +3,11 @@ import type { PlanOptions, StepPlan } from "../plan.ts";
 const cosine = (peak: number, floor = 0) => ({ kind: "cosine", peak, floor }) as const;
 const rhos = [1e-2, 3e-2, 1e-1, 3e-1];
 
-/** A rate with its own numbers of epochs; few weights take greater steps. */
-const step = (rate: number, admm: number, retrain: number): StepPlan => ({
+/** A rate with its own numbers of epochs; few weights take greater steps, but for the last ones after exchanges. */
+const step = (rate: number, admm: number, retrain: number, exchange = 0): StepPlan => ({
   rate,
   admm: { epochs: admm },
-  exchange: { epochs: 0 },
+  exchange: { epochs: exchange },
   retrain: { epochs: retrain, schedule: cosine(rate < 150 ? 2e-3 : rate < 200 ? 4e-3 : 1e-3) },
 });
 /** Units that stay, the choice of which takes `admm` epochs. */
@@ -24,16 +24,7 @@ const units = (conv1: number, conv2: number, ip1: number, admm: number, retrain:
  */
 export const lenet5Plan: PlanOptions = {
   rate: 348,
-  steps: [
-    units(10, 25, 100, 1, 2),
-    units(9, 22, 60, 0, 2),
-    units(8, 20, 40, 0, 8),
-    step(30, 4, 3),
-    step(71, 4, 10),
-    step(100, 5, 3),
-    step(167, 8, 12),
-    { ...step(246, 8, 14), exchange: { epochs: 16 } },
-  ],
+  steps: [units(10, 25, 100, 1, 2), units(9, 22, 60, 0, 2), units(8, 20, 40, 0, 8), step(30, 4, 3), step(71, 4, 10), step(100, 5, 3), step(167, 8, 12), step(246, 8, 14, 16)],
   pruneAll: true,
   layers: { "conv:1": { share: 120 }, "conv:2": { share: 500 }, "linear:1": { share: 430 }, "linear:2": { share: 187 } },
   batch: 128,

@@ -32,7 +32,7 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
   const { shift = 0, flip = false, warp } = augmentation;
   const [channels = 1, height = 1, width = 1] = dataset.inputShape;
   const side = 2 * shift + 1;
-  const { bytes, ...others } = dataset;
+  const { bytes, variations: _, ...others } = dataset;
   const outside = outsideOf(dataset, augmentation);
   const variations = variationsOf(dataset, augmentation);
   return {
@@ -51,7 +51,7 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
         variations.apply(images, n, variation);
         if (chosen !== undefined) chosen[n] = variation;
         if (warp === undefined || random.uniform() >= warp.share) continue;
-        const coming = (images instanceof Uint8Array ? outside.bytes : undefined) ?? outside.elements;
+        const coming = comingInto(images, outside);
         const matrix = randomMatrix(warp, random);
         for (let c = 0; c < channels; c++) resample(images, (n * channels + c) * height * width, width, height, matrix, coming[c] as number);
       }
@@ -60,13 +60,17 @@ export function augment(dataset: Dataset, augmentation: Augmentation): Dataset {
 }
 
 /** What comes in from outside: as elements, a channel each, and as bytes, where the data set has bytes and some become these elements. */
-function outsideOf(
-  { inputShape: [channels = 1], bytes }: Dataset,
-  { fill = [0] }: Augmentation,
-): { readonly elements: readonly number[]; readonly bytes: readonly number[] | undefined } {
+interface Outside {
+  readonly elements: readonly number[];
+  readonly bytes: readonly number[] | undefined;
+}
+
+function outsideOf({ inputShape: [channels = 1], bytes }: Dataset, { fill = [0] }: Augmentation): Outside {
   const elements = Array.from({ length: channels }, (_, c) => fill[c] ?? fill[0] ?? 0);
   return { elements, bytes: bytes && asBytes(elements, bytes) };
 }
+
+const comingInto = (images: BatchImages, { elements, bytes }: Outside): readonly number[] => (images instanceof Uint8Array ? bytes : undefined) ?? elements;
 
 function variationsOf(dataset: Dataset, augmentation: Augmentation): Variations {
   const { shift = 0, flip = false } = augmentation;
@@ -81,7 +85,7 @@ function variationsOf(dataset: Dataset, augmentation: Augmentation): Variations 
       const dy = (Math.floor(variation / side) % side) - shift;
       const dx = (variation % side) - shift;
       if (dx === 0 && dy === 0 && !mirror) return;
-      const coming = (images instanceof Uint8Array ? outside.bytes : undefined) ?? outside.elements;
+      const coming = comingInto(images, outside);
       for (let c = 0; c < channels; c++) {
         const start = (n * channels + c) * plane;
         if (mirror) mirrorRows(images, start, start + plane, width);
