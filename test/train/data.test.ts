@@ -119,6 +119,28 @@ describe("data sets", () => {
     expect(few.filter((image) => image.some((b, i) => b !== ramp[i])).length).toBeGreaterThan(80);
   });
 
+  test("warps a small thing in an empty image as it does in a full one", async () => {
+    const [channels, height, width] = [2, 13, 17] as const;
+    const size = channels * height * width;
+    const full = Float32Array.from({ length: size }, (_, i) => 1 + (i % 5));
+    const random = createRandom(3);
+    for (let seed = 0; seed < 60; seed++) {
+      const [y, x] = [Math.floor(13 * random.uniform()), Math.floor(17 * random.uniform())];
+      const thing = new Float32Array(size);
+      for (let c = 0; c < channels; c++)
+        for (let v = y; v < Math.min(height, y + 1 + (seed % 6)); v++)
+          for (let u = x; u < Math.min(width, x + 1 + (seed % 4)); u++) thing[(c * height + v) * width + u] = 3 + random.uniform();
+      const warped = async (images: Float32Array): Promise<Float32Array> => {
+        const dataset = imageDataset({ images, labels: [0], inputShape: [channels, height, width], classes: 1 });
+        const into = new Float32Array(size);
+        await augment(dataset, { warp: { rotate: seed < 30 ? 7 : 180, scale: 0.5, shear: 0.4, share: 1 } }).batch([0], into, new Int32Array(1), createRandom(seed));
+        return into;
+      };
+      const [both, one, alone] = await Promise.all([warped(full.map((v, i) => v + (thing[i] as number))), warped(full), warped(thing)]);
+      alone.forEach((v, i) => expect(Math.abs((both[i] as number) - (one[i] as number) - v)).toBeLessThan(1e-5));
+    }
+  });
+
   test("mirrored images come after the images as they are", async () => {
     const both = mirrored(imageDataset({ images: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8), labels: [0, 1], inputShape: [1, 2, 2], classes: 2 }));
     const images = new Float32Array(12);

@@ -144,40 +144,96 @@ function move(images: BatchImages, start: number, width: number, height: number,
 /** From where an output pixel is, relative to the middle, to where it comes from. */
 type Matrix = readonly [xx: number, xy: number, yx: number, yy: number];
 
+/** Uniform from −most to most. */
+const upTo = (most: number, random: Random): number => (2 * random.uniform() - 1) * most;
+
 function randomMatrix({ rotate, scale, shear }: Warp, random: Random): Matrix {
-  const upTo = (most: number) => (2 * random.uniform() - 1) * most;
-  const angle = (upTo(rotate) * Math.PI) / 180;
-  const [wide, high, slant] = [1 + upTo(scale), 1 + upTo(scale), upTo(shear)];
+  const angle = (upTo(rotate, random) * Math.PI) / 180;
+  const [wide, high, slant] = [1 + upTo(scale, random), 1 + upTo(scale, random), upTo(shear, random)];
   const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
   return [cos / wide, (slant * cos - sin) / wide, sin / high, (cos + slant * sin) / high];
 }
 
-let scratch = new Float32Array(0);
+/** The elements of a plane that are not `outside`: rows top … bottom and columns left … right. */
+interface Box {
+  readonly top: number;
+  readonly bottom: number;
+  readonly left: number;
+  readonly right: number;
+}
 
-/** Warps the plane that begins at `start`, by bilinear interpolation; what comes in is `outside`. Bytes are rounded. */
+function boxOf(images: BatchImages, start: number, width: number, height: number, outside: number): Box | undefined {
+  const end = start + width * height;
+  let [first, last] = [start, end - 1];
+  while (first < end && images[first] === outside) first++;
+  if (first === end) return undefined;
+  while (images[last] === outside) last--;
+  const [top, bottom] = [Math.floor((first - start) / width), Math.floor((last - start) / width)];
+  let [left, right] = [0, width - 1];
+  while (isColumn(images, start + top * width + left, end, width, outside)) left++;
+  while (isColumn(images, start + top * width + right, end, width, outside)) right--;
+  return { top, bottom, left, right };
+}
+
+/** Whether every `step`-th element from `start` to `end` has this value. */
+function isColumn(images: BatchImages, start: number, end: number, step: number, value: number): boolean {
+  for (let at = start; at < end; at += step) if (images[at] !== value) return false;
+  return true;
+}
+
+let scratch = new Float64Array(0);
+
+/**
+ * Warps the plane that begins at `start`, by bilinear interpolation; what comes in is `outside`. Bytes are rounded. Only what comes from the box of elements that are not
+ * `outside` is computed: of a digit, half.
+ */
 function resample(images: BatchImages, start: number, width: number, height: number, [xx, xy, yx, yy]: Matrix, outside: number): void {
-  // One row and column of `outside` before the image, two behind it: coordinates are cut off there.
-  const pitch = width + 3;
-  if (scratch.length < pitch * (height + 3)) scratch = new Float32Array(pitch * (height + 3));
-  scratch.fill(outside);
-  for (let y = 0; y < height; y++) scratch.set(images.subarray(start + y * width, start + (y + 1) * width), (y + 1) * pitch + 1);
-  const rounding = images instanceof Uint8Array ? 0.5 : 0;
+  const box = boxOf(images, start, width, height, outside);
+  if (box === undefined) return;
+  // One row and column of `outside` before the box, two behind it. Coordinates begin there.
+  const { top, bottom, left, right } = box;
+  const [pitch, rows] = [right - left + 4, bottom - top + 4];
+  if (scratch.length < pitch * rows) scratch = new Float64Array((width + 3) * (height + 3));
+  const source = scratch;
+  source.fill(outside, 0, pitch * rows);
+  for (let y = top; y <= bottom; y++)
+    for (let x = left, from = start + y * width + left, to = (y - top + 1) * pitch + 1; x <= right; x++, from++, to++) source[to] = images[from] as number;
+  images.fill(outside, start, start + width * height);
+  const bytes = images instanceof Uint8Array;
   const [middleX, middleY] = [(width - 1) / 2, (height - 1) / 2];
-  for (let y = 0, to = start; y < height; y++) {
-    let px = middleX + 1 + xy * (y - middleY) - xx * middleX;
-    let py = middleY + 1 + yy * (y - middleY) - yx * middleX;
-    for (let x = 0; x < width; x++, to++, px += xx, py += yx) {
-      const cx = Math.min(Math.max(px, 0), width + 1);
-      const cy = Math.min(Math.max(py, 0), height + 1);
-      const left = cx | 0;
-      const top = cy | 0;
-      const fx = cx - left;
-      const at = top * pitch + left;
-      const a = scratch[at] as number;
-      const b = scratch[at + pitch] as number;
-      const upper = a + fx * ((scratch[at + 1] as number) - a);
-      const lower = b + fx * ((scratch[at + pitch + 1] as number) - b);
-      images[to] = upper + (cy - top) * (lower - upper) + rounding;
+  const [widest, highest] = [pitch - 2, rows - 2];
+  for (let y = 0; y < height; y++) {
+    const px = middleX + 1 - left + xy * (y - middleY) - xx * middleX;
+    const py = middleY + 1 - top + yy * (y - middleY) - yx * middleX;
+    const begin = Math.max(0, Math.ceil(Math.max(firstWithin(px, xx, widest), firstWithin(py, yx, highest))));
+    const end = Math.min(width, Math.floor(Math.min(lastWithin(px, xx, widest), lastWithin(py, yx, highest))) + 1);
+    for (let x = begin, to = start + y * width + begin; x < end; x++, to++) {
+      const cx = px + xx * x;
+      const cy = py + yx * x;
+      const column = cx | 0;
+      const line = cy | 0;
+      const fx = cx - column;
+      const at = line * pitch + column;
+      const a = source[at] as number;
+      const b = source[at + pitch] as number;
+      const upper = a + fx * ((source[at + 1] as number) - a);
+      const lower = b + fx * ((source[at + pitch + 1] as number) - b);
+      const value = upper + (cy - line) * (lower - upper);
+      // In two ways, each of which an engine knows to be of one type.
+      if (bytes) images[to] = (value + 0.5) | 0;
+      else images[to] = value;
     }
   }
+}
+
+/** The least x for which base + slope · x is from 0 to `most`. */
+function firstWithin(base: number, slope: number, most: number): number {
+  if (slope === 0) return base >= 0 && base <= most ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  return ((slope > 0 ? 0 : most) - base) / slope;
+}
+
+/** The greatest x for which base + slope · x is from 0 to `most`. */
+function lastWithin(base: number, slope: number, most: number): number {
+  if (slope === 0) return base >= 0 && base <= most ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
+  return ((slope > 0 ? most : 0) - base) / slope;
 }
