@@ -170,13 +170,13 @@ function boxOf(images: BatchImages, start: number, width: number, height: number
   while (images[last] === outside) last--;
   const [top, bottom] = [Math.floor((first - start) / width), Math.floor((last - start) / width)];
   let [left, right] = [0, width - 1];
-  while (isColumn(images, start + top * width + left, end, width, outside)) left++;
-  while (isColumn(images, start + top * width + right, end, width, outside)) right--;
+  while (holdsOnly(images, start + top * width + left, end, width, outside)) left++;
+  while (holdsOnly(images, start + top * width + right, end, width, outside)) right--;
   return { top, bottom, left, right };
 }
 
 /** Whether every `step`-th element from `start` to `end` has this value. */
-function isColumn(images: BatchImages, start: number, end: number, step: number, value: number): boolean {
+function holdsOnly(images: BatchImages, start: number, end: number, step: number, value: number): boolean {
   for (let at = start; at < end; at += step) if (images[at] !== value) return false;
   return true;
 }
