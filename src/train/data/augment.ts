@@ -233,7 +233,4 @@ function firstWithin(base: number, slope: number, most: number): number {
 }
 
 /** The greatest x for which base + slope · x is from 0 to `most`. */
-function lastWithin(base: number, slope: number, most: number): number {
-  if (slope === 0) return base >= 0 && base <= most ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
-  return ((slope > 0 ? most : 0) - base) / slope;
-}
+const lastWithin = (base: number, slope: number, most: number): number => -firstWithin(base, -slope, most);
