@@ -82,7 +82,7 @@ const nameOf = ({ call, choice }: Candidate): string => `${call.template.name} $
 async function compare(layer: Layer, target: Target, log: TuningLog, own: Measurer): Promise<{ readonly log: TuningLog; readonly rows: readonly Row[] }> {
   const graph = legalize(optimize(layerGraph(layer.shape, layer.weights)));
   const { measurer, rounds } = counting(own);
-  const tuned = await tune(graph, { target, measurer, log });
+  const tuned = await tune(graph, { target, measurer, log, inNet: false });
   const costs = measuredCosts(tuned.log);
   const tasks = tasksOf(graph, target, costs, (space) => space, rankByModel).filter((t) => t.space > 1);
   const rows: Row[] = [];

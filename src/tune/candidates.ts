@@ -89,7 +89,7 @@ export function candidatesOf(graph: Graph, target: Target, costs: Costs, tasks: 
 }
 
 /** The same costs, so that lowering decides as before, but other choices for some problems. */
-function forced(costs: Costs, choiceOf: (key: string) => unknown): Costs {
+export function forced(costs: Costs, choiceOf: (key: string) => unknown): Costs {
   return {
     best<P, C>(template: KernelTemplate<P, C>, problem: P, target: Target): Priced<C> | undefined {
       const best = costs.best(template, problem, target);

@@ -7,9 +7,10 @@ import { legalize } from "../lower/legalize.ts";
 import { optimize, passesFor } from "../passes/index.ts";
 import { detectFeatures, targetsFor } from "../runtime/features.ts";
 import { candidatesOf, type Ranking, rankByModel, type Task, tasksOf } from "./candidates.ts";
+import { timeInNet } from "./in-net.ts";
 import { createLearningRanking } from "./learning-ranking.ts";
 import { emptyLog, mergeLogs, type TuningLog, type TuningRecord } from "./log.ts";
-import { measuredCosts } from "./measured-costs.ts";
+import { planningCosts } from "./measured-costs.ts";
 import type { Measurer } from "./measurer.ts";
 import { batches, race } from "./race.ts";
 
@@ -28,13 +29,17 @@ export interface TuneOptions {
   readonly rank?: Ranking;
   /** Of which kernels each problem gets up to five choices more when all are known, if what was learned meanwhile, or the models, rank others first; default: of all, if measurements are exact. */
   readonly refine?: (kernel: string) => boolean;
+  /** Whether the best choices take turns in the net at last, which takes some hundred inferences; default true, where the measurer can. */
+  readonly inNet?: boolean;
   /** Told of each record as it comes, to be kept. */
   readonly onRecord?: (record: TuningRecord) => void | Promise<void>;
   readonly onProgress?: (progress: TuneProgress) => void;
 }
 
 export interface TuneProgress {
-  /** Problems measured so far, and those known so far to be measured. */
+  /** Kernels alone, or in the net. */
+  readonly stage: "alone" | "in the net";
+  /** Problems measured so far, and those known so far to be measured; turns of the net. */
   readonly done: number;
   readonly total: number;
 }
@@ -43,6 +48,8 @@ export interface TuneResult {
   /** The log given, and what was measured. */
   readonly log: TuningLog;
   readonly measured: readonly TuningRecord[];
+  /** What took the place of records measured alone, by turns in the net. */
+  readonly proved: readonly TuningRecord[];
   /** Whether every problem of the net is in the log now. */
   readonly complete: boolean;
 }
@@ -82,19 +89,27 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
   for (;;) {
     const own = { records: log.records.filter(isOwn) };
     const known = new Map(own.records.map((r) => [`${r.kernel} ${r.problem}`, r]));
-    const costs = measuredCosts(own, { optimism });
+    const costs = planningCosts(own, { optimism });
     const all = tasksOf(graph, target, costs, options.candidates ?? (measurer.exact ? fewCounts : fewCandidates), rank).filter((t) => !failed.has(t.key));
     let tasks = all.filter((t) => !known.has(t.key));
     if (tasks.length === 0) tasks = all.filter((t) => !refined.has(t.key) && refine(t.template.name)).flatMap((t) => secondLook(t, known.get(t.key) as TuningRecord, target));
-    if (tasks.length === 0) return { log, measured, complete: true };
+    if (tasks.length === 0) {
+      const unproved = all.filter((t) => known.get(t.key)?.inNet !== true);
+      if (options.inNet === false || measurer.profile === undefined || unproved.length === 0) return { log, measured, proved: [], complete: true };
+      const onProgress = (done: number, total: number) => options.onProgress?.({ stage: "in the net", done, total });
+      const found = await timeInNet(graph, known, { target, costs, profile: measurer.profile, tasks: unproved, stopped, onProgress });
+      if (found === undefined) return { log, measured, proved: [], complete: false };
+      for (const record of found) await options.onRecord?.(record);
+      return { log: mergeLogs(log, { records: found }), measured, proved: found, complete: true };
+    }
     const total = measured.length + tasks.length;
     for (const rivals of batches(candidatesOf(graph, target, costs, tasks))) {
-      if (stopped()) return { log, measured, complete: false };
-      options.onProgress?.({ done: measured.length, total });
+      if (stopped()) return { log, measured, proved: [], complete: false };
+      options.onProgress?.({ stage: "alone", done: measured.length, total });
       const results = await race(rivals, measurer, stopped).catch((error: unknown) => {
         if (signal?.aborted !== true) throw error;
       });
-      if (results === undefined) return { log, measured, complete: false };
+      if (results === undefined) return { log, measured, proved: [], complete: false };
       for (const [task, times] of results) {
         if (times.length === 0) {
           failed.add(task.key);
@@ -142,7 +157,7 @@ export { type Candidate, rankByModel } from "./candidates.ts";
 export { type Counter, type CountJob, type CountStore, createCountingMeasurer, type Part } from "./counting-measurer.ts";
 export { browserOf, engineFingerprint } from "./engine.ts";
 export { emptyLog, formatLog, formatRecord, mergeLogs, parseTuningLog, type Timing, type TuningLog, type TuningRecord } from "./log.ts";
-export { type MeasuredCostsOptions, measuredCosts, nanosecondsPerCycle } from "./measured-costs.ts";
+export { type MeasuredCostsOptions, measuredCosts, nanosecondsPerCycle, planningCosts } from "./measured-costs.ts";
 export type { Measurer } from "./measurer.ts";
 export { defaultCosts, formatShipped, shippedCosts } from "./shipped-costs.ts";
 export { createWasmMeasurer, type WasmMeasurerOptions } from "./wasm-measurer.ts";

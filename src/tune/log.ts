@@ -17,6 +17,8 @@ export interface TuningRecord {
   readonly space: number;
   /** Canonical text of each choice that was measured, and its least time in nanoseconds, fastest first. */
   readonly times: readonly Timing[];
+  /** Whether the choices took turns in the net; then those that did not are missing, and times are on the scale of those measured alone. */
+  readonly inNet?: boolean;
 }
 
 export interface Timing {
@@ -55,9 +57,9 @@ export function mergeLogs(...logs: readonly TuningLog[]): TuningLog {
 const version = 1;
 
 /** One line of a log, with its end. */
-export function formatRecord({ kernel, problem, target, engine, space, times }: TuningRecord): string {
+export function formatRecord({ kernel, problem, target, engine, space, times, inNet }: TuningRecord): string {
   const timings = times.map(({ choice, ns }) => `{"ns":${ns},"choice":${choice}}`).join(",");
-  return `{"v":${version},"kernel":${JSON.stringify(kernel)},"target":"${target}","engine":${JSON.stringify(engine)},"space":${space},"problem":${problem},"times":[${timings}]}\n`;
+  return `{"v":${version},"kernel":${JSON.stringify(kernel)},"target":"${target}","engine":${JSON.stringify(engine)},"space":${space}${inNet === true ? ',"inNet":true' : ""},"problem":${problem},"times":[${timings}]}\n`;
 }
 
 export const formatLog = (log: TuningLog): string => log.records.map(formatRecord).join("");
@@ -84,7 +86,7 @@ export function parseTuningLog(text: string): TuningLog {
 
 function readRecord(value: unknown, line: number): TuningRecord {
   if (typeof value !== "object" || value === null) throw corrupt(line, "it is no object");
-  const { v, kernel, problem, target, engine, space, times } = value as Record<string, unknown>;
+  const { v, kernel, problem, target, engine, space, times, inNet } = value as Record<string, unknown>;
   if (v !== version) {
     const hint = "Tune anew with this version of cadnn.";
     throw new CadnnError("E_UNSUPPORTED_VERSION", `the record's version is ${String(v)}, this is ${version}`, { at: `line ${line + 1} of the tuning log`, hint });
@@ -97,7 +99,7 @@ function readRecord(value: unknown, line: number): TuningRecord {
     if (typeof ns !== "number" || !(ns > 0 && ns < Number.POSITIVE_INFINITY) || choice === undefined) throw corrupt(line, "a time is no positive number of nanoseconds");
     return { choice: canonicalText(choice), ns };
   });
-  return { kernel, problem: canonicalText(problem), target: target as TargetName, engine, space, times: timings };
+  return { kernel, problem: canonicalText(problem), target: target as TargetName, engine, space, times: timings, ...(inNet === true ? { inNet } : {}) };
 }
 
 function corrupt(line: number, why: string, cause?: unknown): CadnnError {

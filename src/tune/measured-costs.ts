@@ -42,6 +42,23 @@ export function measuredCosts(log: TuningLog, { optimism = 1, shipped }: Measure
   };
 }
 
+/**
+ * What to plan a net by: the choices of `measuredCosts`. Costs, by which kernels and layouts are chosen, are counted ones, those of the package, or the models': a kernel that is clocked in a
+ * loop of its own finds weights and planes in nearer caches than in a net. That hardly matters between its choices, but does between kernels.
+ */
+export function planningCosts(log: TuningLog, options: MeasuredCostsOptions = {}): Costs {
+  const costs = measuredCosts(log, options);
+  const clocked = new Set(log.records.filter((r) => !isCounted(r)).map((r) => r.target));
+  return {
+    best(template, problem, target) {
+      const found = costs.best(template, problem, target);
+      if (found === undefined || !clocked.has(target.name)) return found;
+      const { cost } = options.shipped?.lookup(template, problem, target) ?? estimatedCosts.best(template, problem, target) ?? found;
+      return { choice: found.choice, cost };
+    },
+  };
+}
+
 function bestMeasured<P, C>(template: KernelTemplate<P, C>, problem: P, target: Target, records: readonly TuningRecord[], scales: Scales): Priced<C> | undefined {
   if (records.length === 0) return undefined;
   const found: Priced<C>[] = [];

@@ -11,4 +11,11 @@ export interface Measurer {
    * often each is measured.
    */
   measure(candidates: readonly Candidate[], rounds: number): Promise<readonly number[]>;
+  /**
+   * Milliseconds of each kernel call of a net that is compiled in several ways, which take turns: the least ones, on one thread and on two, in the geometric mean. Undefined if it was stopped.
+   * Missing where nets cannot be run, or where clocks do not tell single calls.
+   */
+  readonly profile?:
+    | ((files: readonly Uint8Array[], stopped: () => boolean, onProgress?: (done: number, total: number) => void) => Promise<readonly (readonly number[])[] | undefined>)
+    | undefined;
 }

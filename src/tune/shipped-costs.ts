@@ -3,13 +3,15 @@ import { type Costs, canonicalText, estimatedCosts, type Priced, parseCanonical 
 import type { KernelTemplate } from "../kernels/kernel.ts";
 import { kernelTable } from "../kernels/table.ts";
 import { bestCounted, farOf } from "./fitting.ts";
-import type { TuningLog, TuningRecord } from "./log.ts";
+import { isCounted, type TuningLog, type TuningRecord } from "./log.ts";
 import { calibrate } from "./measured-costs.ts";
 import { arm64Records } from "./records/arm64.ts";
+import { x64Records } from "./records/x64.ts";
 
 /** The fastest choice for a problem. */
 interface Shipped {
   readonly amount: number;
+  /** NaN where the models' cost is to count. */
   readonly cost: number;
   readonly choice: string;
 }
@@ -23,7 +25,7 @@ interface Table {
 
 /**
  * What a tuning log knows, in few bytes: a line `KERNEL TARGET factor F` for each kernel and one `KERNEL TARGET HASH AMOUNT COST CHOICE` for each problem, with the values of its
- * best choice. Equal logs of exact measurements give equal texts. Lines that do not fit the kernels as they are are never found, or name no choice of theirs.
+ * best choice; COST is - where it was clocked, as planning goes by counts or models (`planningCosts`). Equal logs give equal texts. Lines that do not fit the kernels as they are are never found, or name no choice of theirs.
  */
 export function formatShipped(log: TuningLog): string {
   const scales = calibrate(log);
@@ -32,7 +34,7 @@ export function formatShipped(log: TuningLog): string {
     return template === undefined
       ? []
       : [
-          `${record.kernel} ${record.target} factor ${rounded(scales.kernel(record.kernel, record.target))}`,
+          `${record.kernel} ${record.target} factor ${isCounted(record) ? rounded(scales.kernel(record.kernel, record.target)) : 1}`,
           shippedLine(template, record, scales.engine(record.engine, record.target)),
         ];
   });
@@ -41,15 +43,17 @@ export function formatShipped(log: TuningLog): string {
 
 const rounded = (n: number): number => Number(n.toPrecision(4));
 
-function shippedLine(template: KernelTemplate, { kernel, target, problem: text, times }: TuningRecord, scale: number): string {
+function shippedLine(template: KernelTemplate, record: TuningRecord, scale: number): string {
+  const { kernel, target, problem: text, times } = record;
   const problem = parseCanonical(text);
   const { key, amount } = splitProblem(template, problem);
-  const counted = times.map(({ choice: text, ns }) => {
+  const tried = times.map(({ choice: text, ns }) => {
     const choice = parseCanonical(text);
-    return { choice, cycles: ns, far: farOf(template, problem, choice, targets[target]) };
+    return { choice, cycles: ns, far: isCounted(record) ? farOf(template, problem, choice, targets[target]) : 0 };
   });
-  const best = bestCounted(template, problem, targets[target], counted);
-  return best === undefined ? "" : `${kernel} ${target} ${key} ${amount} ${rounded((best.cycles + best.far) / scale)} ${valuesOf(best.choice)}`;
+  const best = bestCounted(template, problem, targets[target], tried);
+  if (best === undefined) return "";
+  return `${kernel} ${target} ${key} ${amount} ${isCounted(record) ? rounded((best.cycles + best.far) / scale) : "-"} ${valuesOf(best.choice)}`;
 }
 
 function readShipped(text: string): Table {
@@ -87,7 +91,7 @@ export interface ShippedCosts extends Costs {
   lookup<P, C>(template: KernelTemplate<P, C>, problem: P, target: Target): Priced<C> | undefined;
 }
 
-/** Costs by the text that `formatShipped` made: the choice of the nearest amount that is known, else by the kernels' models. */
+/** Costs by the text that `formatShipped` made: the choice of the nearest amount that is known, unless that is far away, else by the kernels' models. */
 export function shippedCosts(text: string): ShippedCosts {
   let table: Table | undefined;
   const known = new Map<string, Priced<unknown> | undefined>();
@@ -111,18 +115,22 @@ export function shippedCosts(text: string): ShippedCosts {
   };
 }
 
+/** Amounts with a greater ratio tell nothing of each other. */
+const farthest = 4;
+
 function nearest<P, C>(template: KernelTemplate<P, C>, problem: P, target: Target, lines: readonly Shipped[], amount: number): Priced<C> | undefined {
   const distance = (s: Shipped) => Math.abs(Math.log(s.amount / amount));
   const choices = new Map(template.choices(problem, target).map((c) => [valuesOf(c), c]));
-  const best = lines.filter((s) => choices.has(s.choice)).sort((a, b) => distance(a) - distance(b))[0];
+  const best = lines.filter((s) => choices.has(s.choice) && distance(s) <= Math.log(farthest)).sort((a, b) => distance(a) - distance(b))[0];
   if (best === undefined) return undefined;
   const choice = choices.get(best.choice) as C;
+  if (Number.isNaN(best.cost)) return { choice, cost: estimatedCosts.best(template, problem, target)?.cost ?? template.cost(problem, choice, target) };
   const reference = template.amount === undefined ? problem : { ...problem, [template.amount]: best.amount };
   return { choice, cost: (best.cost * template.cost(problem, choice, target)) / template.cost(reference, choice, target) };
 }
 
-/** What the package knows without measuring: good choices of phones' processors for the shapes of well-known nets. */
-export const defaultCosts: ShippedCosts = shippedCosts(arm64Records);
+/** What the package knows without measuring: good choices for the shapes of well-known nets, counted for phones' processors and timed on one of AMD's. */
+export const defaultCosts: ShippedCosts = shippedCosts(arm64Records + x64Records);
 
 /** 64 bits as two times FNV-1a with different seeds. */
 function hash(text: string): string {

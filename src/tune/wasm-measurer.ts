@@ -1,3 +1,5 @@
+import { createSession } from "../runtime/create-session.ts";
+import type { Session } from "../runtime/session.ts";
 import type { Candidate } from "./candidates.ts";
 import { engineFingerprint } from "./engine.ts";
 import { loadCandidates } from "./link-candidates.ts";
@@ -24,9 +26,11 @@ interface Loaded {
  */
 export function createWasmMeasurer({ engine = engineFingerprint(), warmupMs = 12 }: WasmMeasurerOptions = {}): Measurer {
   const loaded = new WeakMap<Candidate, Loaded | undefined>();
-  const sliceMs = Math.max(0.25, 12 * clockResolution());
+  const resolution = clockResolution();
+  const sliceMs = Math.max(0.25, 12 * resolution);
   return {
     engine,
+    profile: resolution <= finestCall ? profileNets : undefined,
     async measure(candidates, rounds) {
       const fresh = candidates.filter((c) => !loaded.has(c));
       const runs = fresh.length === 0 ? [] : await loadCandidates(fresh);
@@ -44,6 +48,53 @@ export function createWasmMeasurer({ engine = engineFingerprint(), warmupMs = 12
       return least.map((ms) => ms * 1e6);
     },
   };
+}
+
+/** Milliseconds that a clock must tell apart to time single calls of a net. */
+const finestCall = 0.01;
+
+/** Turns of each way to compile a net, and inferences of a turn, of which the first finds the caches full of another's weights. */
+const turns = { rounds: 8, runs: 3 } as const;
+
+/** What is fastest on one thread may leave two with unequal parts, and fill a cache that they share. */
+const threadCounts = [1, 2] as const;
+
+async function profileNets(files: readonly Uint8Array[], stopped: () => boolean, onProgress?: (done: number, total: number) => void): Promise<number[][] | undefined> {
+  const means: number[][] = files.map(() => []);
+  const total = threadCounts.length * files.length * (turns.rounds + 1);
+  for (const [t, threads] of threadCounts.entries()) {
+    const least = await profileOn(threads, files, stopped, (done) => onProgress?.((t * total) / threadCounts.length + done, total));
+    if (least === undefined) return undefined;
+    least.forEach((times, v) => times.forEach((ms, i) => ((means[v] as number[])[i] = (means[v]?.[i] ?? 1) * ms ** (1 / threadCounts.length))));
+  }
+  return means;
+}
+
+async function profileOn(threads: number, files: readonly Uint8Array[], stopped: () => boolean, onProgress: (done: number) => void): Promise<number[][] | undefined> {
+  const sessions: Session[] = [];
+  const least: number[][] = [];
+  let done = 0;
+  try {
+    for (const file of files) {
+      if (stopped()) return undefined;
+      const session = await createSession(file, { threads });
+      sessions.push(session);
+      await session.warmup();
+      onProgress(++done);
+    }
+    for (let round = 0; round < turns.rounds; round++)
+      for (const [v, session] of sessions.entries()) {
+        if (stopped()) return undefined;
+        const steps = await session.profile({ runs: turns.runs });
+        const before = least[v];
+        least[v] = steps.map(({ minMs }, i) => Math.min(minMs, before?.[i] ?? minMs));
+        onProgress(++done);
+        await pause();
+      }
+    return least;
+  } finally {
+    for (const session of sessions) await session.dispose();
+  }
 }
 
 /** Milliseconds a call; the one before brings back to the caches what other candidates drove out, as the layers before do in a net. */

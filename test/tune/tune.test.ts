@@ -6,7 +6,7 @@ import { canonicalText, estimatedCosts, parseCanonical } from "../../src/kernels
 import { f32Gemm, type GemmProblem } from "../../src/kernels/wasm/f32-gemm.ts";
 import { enableRelaxedSimd } from "../../src/node/engine.ts";
 import { detectFeatures, targetsFor } from "../../src/runtime/features.ts";
-import { type Candidate, createWasmMeasurer, formatLog, type Measurer, measuredCosts, parseTuningLog, type TuningRecord, tune } from "../../src/tune/index.ts";
+import { type Candidate, createWasmMeasurer, formatLog, type Measurer, measuredCosts, parseTuningLog, planningCosts, type TuningRecord, tune } from "../../src/tune/index.ts";
 import { zooGraph } from "../../src/zoo/index.ts";
 
 const target = targets["wasm-x64-plain"];
@@ -48,7 +48,7 @@ describe("tune", () => {
   test("measures nothing that the log has for this engine", async () => {
     const { log } = await tune(net, { target, measurer: fakeMeasurer(estimate) });
     const again = fakeMeasurer(estimate);
-    expect(await tune(net, { target, measurer: again, log })).toEqual({ log, measured: [], complete: true });
+    expect(await tune(net, { target, measurer: again, log })).toEqual({ log, measured: [], proved: [], complete: true });
     expect(again.asked).toEqual([]);
     const elsewhere = await tune(net, { target, measurer: { ...fakeMeasurer(estimate), engine: "other" }, log });
     expect(elsewhere.measured.length).toBeGreaterThan(0);
@@ -99,6 +99,45 @@ describe("tune", () => {
   });
 });
 
+describe("tune in the net", () => {
+  /** In the net the choices take as long as alone, but in the opposite order: each way to compile it is faster than the one before. */
+  const turning = (asked: number[]) => ({
+    ...fakeMeasurer(estimate),
+    profile(files: readonly Uint8Array[]) {
+      asked.push(files.length);
+      return Promise.resolve(files.map((file, v) => (decodeArtifact(file).manifest.modules[0]?.steps ?? []).map((_, i) => (i + 1) / (v + 1))));
+    },
+  });
+
+  test("lets turns of whole nets decide between the best choices, once", async () => {
+    const asked: number[] = [];
+    const alone = await tune(net, { target, measurer: turning(asked), inNet: false });
+    expect([asked, alone.proved]).toEqual([[], []]);
+    const { log, measured, proved, complete } = await tune(net, { target, measurer: turning(asked), log: alone.log });
+    expect([measured, complete, asked.length]).toEqual([[], true, 1]);
+    expect(asked[0]).toBeGreaterThan(2);
+    expect(proved.length).toBeGreaterThan(1);
+    for (const record of proved) {
+      const before = alone.log.records.find((r) => nameOf(r) === nameOf(record)) as TuningRecord;
+      expect(record.inNet).toBe(true);
+      expect(record.times[0]?.ns).toBe(before.times[0]?.ns);
+      expect(record.times[0]?.choice).not.toBe(before.times[0]?.choice);
+      expect(before.times.map((t) => t.choice)).toEqual(expect.arrayContaining(record.times.map((t) => t.choice)));
+      expect(log.records.filter((r) => nameOf(r) === nameOf(record))).toEqual([record]);
+      if (record.kernel !== "f32-gemm") continue;
+      const best = measuredCosts(log).best(f32Gemm, parseCanonical(record.problem) as GemmProblem, target);
+      expect(canonicalText(best?.choice)).toBe(record.times[0]?.choice);
+    }
+    const again = await tune(net, { target, measurer: turning(asked), log: parseTuningLog(formatLog(log)) });
+    expect([again.proved, again.complete, asked.length]).toEqual([[], true, 1]);
+  });
+
+  test("can be stopped", async () => {
+    const measurer = { ...fakeMeasurer(estimate), profile: () => Promise.resolve(undefined) };
+    expect(await tune(net, { target, measurer })).toMatchObject({ complete: false, proved: [] });
+  });
+});
+
 const nameOf = (r: TuningRecord) => `${r.kernel} ${r.problem}`;
 
 describe("costs from a log", () => {
@@ -113,6 +152,17 @@ describe("costs from a log", () => {
       return best !== canonicalText(estimatedCosts.best(f32Gemm, problem, target)?.choice);
     });
     expect(changed).toContain(true);
+  });
+
+  test("of clocks choose between a kernel's choices, but not between plans", async () => {
+    const { log } = await tune(net, { target, measurer: fakeMeasurer(upsideDown), inNet: false });
+    for (const record of log.records.filter((r) => r.kernel === "f32-gemm")) {
+      const problem = parseCanonical(record.problem) as GemmProblem;
+      const [times, models] = [measuredCosts(log), estimatedCosts].map((costs) => costs.best(f32Gemm, problem, target));
+      expect(planningCosts(log).best(f32Gemm, problem, target)).toEqual({ choice: times?.choice, cost: models?.cost });
+      const counts = { records: log.records.map((r) => ({ ...r, engine: "fake/llvm-22/one core" })) };
+      expect(planningCosts(counts).best(f32Gemm, problem, target)).toEqual(measuredCosts(counts).best(f32Gemm, problem, target));
+    }
   });
 
   test("have the unit of the estimates", async () => {
@@ -165,8 +215,9 @@ test("the measurer runs kernels of this engine, dense and sparse", async () => {
   enableRelaxedSimd();
   const measurer = createWasmMeasurer({ warmupMs: 1 });
   expect(measurer.engine).toMatch(/^v8-\d+\.\d+\/(x64|arm64)\/[0-9a-f]{8}$/);
-  const { measured, complete } = await tune(zooGraph("lenet5", { sparsity: 0.9 }), { measurer });
+  const { measured, proved, complete } = await tune(zooGraph("lenet5", { sparsity: 0.9 }), { measurer });
   expect(complete).toBe(true);
+  expect(proved.length).toBeGreaterThan(0);
   expect(measured.map((r) => r.kernel)).toEqual(expect.arrayContaining(["f32-spmm", "f32-gemm"]));
   expect(new Set(measured.map((r) => r.target))).toEqual(new Set([targetsFor(detectFeatures())[0]]));
   for (const { times } of measured) for (const { ns } of times) expect(ns).toBeGreaterThan(100);

@@ -39,13 +39,13 @@ export const command: Command = {
     const log = parseLog(parseTuningLog, await openLines(file), file);
     interruptible();
     const started = performance.now();
-    const { measured, complete } = await tune(graph, {
+    const { measured, proved, complete } = await tune(graph, {
       target,
       measurer,
       log,
       budgetSeconds,
       signal,
-      onProgress: ({ done, total }) => progress.update(done, total, "problems"),
+      onProgress: ({ stage, done, total }) => progress.update(done, total, stage === "alone" ? "problems" : "turns in the net"),
       onRecord: (record) => appendLine(file, formatRecord(record)),
     });
     const seconds = (performance.now() - started) / 1000;
@@ -57,11 +57,12 @@ export const command: Command = {
     const text = formatPairs([
       ["measured", `${measured.length} problems in ${formatDuration(seconds)}${complete ? "" : ", not all yet: call it again to go on"}`],
       ["choices", measured.length === 0 ? "none, all are known" : `${tried} of ${space} (${formatPercent(tried / space)})`],
+      ["in the net", proved.length === 0 ? "nothing new" : `${proved.length} problems' best choices in turns`],
       ["target", target],
       ["engine", measurer.engine],
       ["log", file],
     ]);
-    return { text, json: { file, target, engine: measurer.engine, problems: measured.length, tried, space, complete, seconds: round(seconds) } };
+    return { text, json: { file, target, engine: measurer.engine, problems: measured.length, tried, space, inNet: proved.length, complete, seconds: round(seconds) } };
   },
 };
 

@@ -6,7 +6,7 @@ import type { Costs } from "../../kernels/costs.ts";
 import { lower } from "../../lower/index.ts";
 import { legalize } from "../../lower/legalize.ts";
 import { optimize, passesFor } from "../../passes/index.ts";
-import { defaultCosts, emptyLog, type Measurer, measuredCosts, nanosecondsPerCycle, type TuningLog, type TuningRecord, tune } from "../../tune/index.ts";
+import { defaultCosts, emptyLog, type Measurer, measuredCosts, nanosecondsPerCycle, planningCosts, type TuningLog, type TuningRecord, tune } from "../../tune/index.ts";
 import type { BudgetPlan } from "../plan.ts";
 import { type FreeLayer, prunedNet } from "./options.ts";
 
@@ -48,7 +48,7 @@ export async function latencyCurves(graph: Graph, plan: BudgetPlan, free: readon
   if (measurer !== undefined)
     for (const [level, net] of nets.entries()) {
       const result = await tune(net, {
-        ...{ target, measurer, log },
+        ...{ target, measurer, log, inNet: false },
         ...(signal === undefined ? {} : { signal }),
         ...(onRecord === undefined ? {} : { onRecord }),
         onProgress: ({ done, total }) => onProgress?.(level + done / Math.max(1, total), levels),
@@ -58,21 +58,26 @@ export async function latencyCurves(graph: Graph, plan: BudgetPlan, free: readon
         throw new CadnnError("E_INTERRUPTED", "measuring the kernels was interrupted", { hint: "Run the same command again; what was measured is in the tuning log." });
     }
   const own = measurer === undefined ? emptyLog : { records: log.records.filter((r) => r.engine === measurer.engine && r.target === target.name) };
-  const costs = measuredCosts(own, { shipped: defaultCosts });
+  const [costs, planning] = [measuredCosts, planningCosts].map((make) => make(own, { shipped: defaultCosts })) as [Costs, Costs];
   const isTimed = measurer !== undefined && measurer.exact !== true;
   // A cycle of the models is a cycle; what is counted is recorded in cycles, what is timed in nanoseconds.
   const scale = (measurer === undefined ? 1 : nanosecondsPerCycle(own, measurer.engine, target.name)) / 1e6;
   const byNode = new Map(free.map(({ layer }) => [layer.node, layer.name]));
-  const perLevel = nets.map((net) => latencyByLayer(net, target, costs, byNode));
+  const perLevel = nets.map((net) => latencyByLayer(net, target, { costs, planning }, byNode));
   const layers = new Map(free.map(({ layer, counts }) => [layer.name, counts.map((_, level) => (perLevel[level]?.get(layer.name) ?? 0) * scale)]));
   const fixed = (perLevel[0]?.get(undefined) ?? 0) * scale;
   return { curves: { target: target.name, engine: measurer?.engine ?? "estimated", unit: isTimed ? "ms" : "Mcycles", fixed, layers }, log };
 }
 
 /** Cycles of one thread for the calls of each layer, given by their nodes, and under `undefined` for all other calls. */
-function latencyByLayer(graph: Graph, target: Target, costs: Costs, layers: ReadonlyMap<string, string>): Map<string | undefined, number> {
+function latencyByLayer(
+  graph: Graph,
+  target: Target,
+  { costs, planning }: { readonly costs: Costs; readonly planning: Costs },
+  layers: ReadonlyMap<string, string>,
+): Map<string | undefined, number> {
   const sums = new Map<string | undefined, number>();
-  for (const { template, problem, repeat, node } of lower(legalize(optimize(graph, { passes: passesFor(graph) })), target, { costs }).calls) {
+  for (const { template, problem, repeat, node } of lower(legalize(optimize(graph, { passes: passesFor(graph) })), target, { costs: planning }).calls) {
     const layer = layerOf(node, layers);
     const cycles = (costs.best(template, problem, target)?.cost ?? 0) * (repeat?.count ?? 1);
     sums.set(layer, (sums.get(layer) ?? 0) + cycles);
