@@ -73,6 +73,7 @@ export async function withBudget<P extends AnyPlan>(
   const { progress, signal } = context;
   const { sparsity: _, ...rest } = plan;
   const { seed = 1, batch } = rest;
+  const { ridge } = rest as PostTrainingOptions;
   const latency = goal.kind === "latency" ? await openLatency(options, context) : undefined;
   const measure = async (): Promise<Chosen> => {
     const order = shuffled(images.count, createRandom(seed, "budget"));
@@ -88,7 +89,7 @@ export async function withBudget<P extends AnyPlan>(
     const { pruneAll, structure, layers } = rest;
     const chosenBy = makePlan({ rate: 1, ...Object.fromEntries(Object.entries({ pruneAll, structure, layers }).filter(([, value]) => value !== undefined)) });
     const tables = await budgetTables(graph, chosenBy, some, {
-      ...{ ...shared, seed, batch: batch ?? 32, signal, latency },
+      ...{ ...shared, seed, ridge, batch: batch ?? 32, signal, latency },
       onStage: (stage, done, total) => progress.update(done, total, stage === "kernels" ? "timing kernels" : "pruning each layer alone"),
     });
     const found = chooseDensities(tables, goal);

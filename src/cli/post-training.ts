@@ -73,14 +73,18 @@ function oneOf<T extends string>(options: Options, name: string, values: readonl
   return value;
 }
 
-/** Images of a folder or a data set, whose labels are not looked at; at random where there are more than wanted. With `--augment mirror` each counts twice. */
-export async function calibrationImages(graph: Graph, data: string, options: Options, context: CommandContext): Promise<CalibrationImages> {
+/** Images of a folder or a data set, whose labels are not looked at; at random where there are more than wanted. */
+export async function calibrationImages(graph: Graph, data: string, options: Options, context: CommandContext): Promise<Dataset> {
   const all = await openUnlabelled(data, options.text("images"));
   const count = Math.min(all.count, options.number("limit", { integer: true, min: 1 }) ?? defaultImages);
   const order = shuffled(all.count, createRandom(options.number("seed", { integer: true, min: 0 }) ?? 1, "calibration")).subarray(0, count);
+  return readDataset(graph, { ...all, count, label: () => 0, image: (i) => all.image(order[i] as number) }, options, context, undefined);
+}
+
+/** With `--augment mirror` each image counts twice. */
+export function mirroredIfWanted(images: Dataset, options: Options): Dataset {
   const augmentation = options.text("augment");
   if (augmentation !== undefined && augmentation !== "mirror") throw usage(`--augment ${augmentation} is for training`, "--augment", "Use mirror, or leave out --post-training.");
-  const images = await readDataset(graph, { ...all, count, label: () => 0, image: (i) => all.image(order[i] as number) }, options, context, undefined);
   return augmentation === undefined ? images : mirrored(images);
 }
 

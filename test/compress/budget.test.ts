@@ -58,6 +58,24 @@ describe("budgets", () => {
     expect(divergence(Float32Array.of(0, 0), Float32Array.of(0, Math.log(3)), 2)).toBeCloseTo(0.5 * Math.log(2) + 0.5 * Math.log(2 / 3), 6);
   });
 
+  test("what few images are fitted to closely is measured on others", async () => {
+    const few = bars(8, 6);
+    const twice = {
+      ...few,
+      batch: (indices: ArrayLike<number>, ...to: [Float32Array, Int32Array]) =>
+        few.batch(
+          Array.from(indices, (i) => i % 4),
+          ...to,
+        ),
+    } as typeof few;
+    const lossOf = async (some: typeof few) => {
+      const { losses } = await budgetTables(dense, plan, some, { ...shared, batch: 4, ridge: 1e-6, densities: [0.5] });
+      return losses.get("fc.weight")?.[1] as number;
+    };
+    const [honest, flattered] = [await lossOf(few), await lossOf(twice)];
+    expect(honest).toBeGreaterThan(1.5 * flattered);
+  });
+
   test("a budget by sensitivity holds the rate, and both modes take its plan", async () => {
     const { layers, rate, report } = chooseDensities(tables, { kind: "rate", rate: 2.5 });
     expect(rate).toBeGreaterThanOrEqual(2.5);

@@ -18,7 +18,7 @@ import { openImages, parseAugmentation, readDataset } from "../datasets.ts";
 import { formatBytes, formatCount, formatDuration, round } from "../format.ts";
 import { readGraph } from "../model.ts";
 import { type Options, parseInputShapes, usage } from "../options.ts";
-import { calibrationImages, fitToImages, readLevels, readPlanFile, readPostTrainingPlan, readRate } from "../post-training.ts";
+import { calibrationImages, fitToImages, mirroredIfWanted, readLevels, readPlanFile, readPostTrainingPlan, readRate } from "../post-training.ts";
 import { formatPairs } from "../table.ts";
 
 export const command: Command = {
@@ -122,10 +122,11 @@ export const command: Command = {
     const budgetFile = `${store.path}.budget.json`;
     const compressed = async () => {
       const images = await (isPostTraining ? calibrationImages(graph, data, options, context) : trainingImages(graph, options, context));
+      const varied = isPostTraining ? mirroredIfWanted(images as Dataset, options) : images;
       const measuring = { makeStepper, method: isPostTraining ? "admm" : "magnitude", file: budgetFile } as const;
       const budgeted = await withBudget(graph, plan, images, measuring, options, context);
       const result = await (isPostTraining
-        ? fitToImages(graph, budgeted.plan as PostTrainingOptions, images, shared, context)
+        ? fitToImages(graph, budgeted.plan as PostTrainingOptions, varied, shared, context)
         : train(graph, budgeted.plan as PlanOptions, images as Dataset, { ...shared, teacher, test }, context));
       return {
         ...result,
@@ -156,7 +157,7 @@ export const command: Command = {
 async function dryRun(graph: Graph, plan: PlanOptions | PostTrainingOptions, data: string, makeStepper: MakeStepper, options: Options, context: CommandContext): Promise<Report> {
   const { postTrainingCost, trainingCost } = await import("../../compress/index.ts");
   const cost = options.flag("post-training")
-    ? await postTrainingCost(graph, plan as PostTrainingOptions, await calibrationImages(graph, data, options, context), makeStepper)
+    ? await postTrainingCost(graph, plan as PostTrainingOptions, mirroredIfWanted(await calibrationImages(graph, data, options, context), options), makeStepper)
     : await trainingCost(graph, plan as PlanOptions, await trainingImages(graph, options, context), makeStepper);
   const { images, epochs, steps, batch, seconds, bytes } = cost;
   const text = formatPairs([

@@ -20,17 +20,19 @@ export interface SensitivityOptions {
   readonly method: "admm" | "magnitude";
   readonly batch: number;
   readonly seed: number;
+  /** Of the fits; default 0.001. */
+  readonly ridge?: number | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Enough to rank densities; the fit of the final ones is done anew. */
-const effort = { iterations: 24, samples: 16384, ridge: 1e-3 } as const;
+const effort = { iterations: 24, samples: 16384 } as const;
 const roomBytes = 2 ** 29;
 
 /**
  * How much a net's output suffers when one layer alone is pruned, for each layer and count: the mean Kullback-Leibler divergence from the dense net's classes, or
- * ‖y − ŷ‖² / ‖y‖² where the output is not one vector an image. Never less for fewer weights. No labels are looked at. Layers that cannot be fitted are missing.
+ * ‖y − ŷ‖² / ‖y‖² where the output is not one vector an image. Never less for fewer weights. Fitted layers are measured on the second half of the images and fitted to the first. No labels are looked at. Layers that cannot be fitted are missing.
  * @throws `E_INTERRUPTED`
  */
 export async function sensitivities(
@@ -40,7 +42,7 @@ export async function sensitivities(
   images: CalibrationImages,
   options: SensitivityOptions,
 ): Promise<ReadonlyMap<string, readonly number[]>> {
-  const { makeStepper, method, batch, seed, onProgress, signal } = options;
+  const { makeStepper, method, batch, seed, ridge = 1e-3, onProgress, signal } = options;
   const net = rebatch(logitsNet(prepareNet(source)), batch);
   const output = net.outputs[0]?.value;
   if (output === undefined) throw new CadnnError("E_INVALID_GRAPH", "the net has no output", { at: net.name });
@@ -57,9 +59,12 @@ export async function sensitivities(
     }
     return all;
   };
-  const dense = await outputOf(net, 0);
+  // What is fitted to images is measured on others: layers of many inputs fit few images so closely that these tell next to nothing.
+  const fitted = method === "admm" && batches.length > 1 ? batch * Math.floor(batches.length / 2) : images.count;
+  const held = (y: Float32Array) => (fitted < images.count ? y.subarray((fitted * elementCount(output.type.shape)) / batch) : y);
+  const dense = held(await outputOf(net, 0));
   const [, classes = 1] = output.type.shape;
-  const distance =
+  const compare =
     elementCount(output.type.shape) === batch * classes && classes > 1 ? (y: Float32Array) => divergence(dense, y, classes) : (y: Float32Array) => relativeError(dense, y);
 
   const algebra = new LinearAlgebra();
@@ -72,19 +77,20 @@ export async function sensitivities(
     const counts = (byName.get(layer.name) as FreeLayer).counts;
     algebra.reset(layerSize(target));
     const columns = 16 * layer.matrix.inputs * layer.matrix.taps;
-    const collector = method === "admm" ? collectMoments(algebra, target, { batch, images: images.count, samples: Math.max(effort.samples, columns), seed }) : undefined;
+    const collector = method === "admm" ? collectMoments(algebra, target, { batch, images: fitted, samples: Math.max(effort.samples, columns), seed }) : undefined;
     const inputs = xs.run(net, index, target.input, signal);
-    let left = images.count;
+    let left = fitted;
     for await (const y of ys.run(net, index, target.output, signal)) {
-      collector?.add((await inputs.next()).value as Float32Array, y, Math.min(batch, left));
+      const x = (await inputs.next()).value as Float32Array;
+      if (left > 0) collector?.add(x, y, Math.min(batch, left));
       left -= batch;
     }
     for (let end = await inputs.next(); end.done !== true; ) end = await inputs.next();
     const moments = collector?.finish(isCentred(target)).map(copyOf);
     const list: number[] = [];
     for (const [i, count] of counts.entries()) {
-      const pruned = count >= layer.count ? undefined : prunedAlone(algebra, target, moments, { structure: structureOf(plan, layer), count });
-      const loss = pruned === undefined ? 0 : distance(await outputOf(withWeights(net, pruned), index));
+      const pruned = count >= layer.count ? undefined : prunedAlone(algebra, target, moments, { structure: structureOf(plan, layer), count }, ridge);
+      const loss = pruned === undefined ? 0 : compare(held(await outputOf(withWeights(net, pruned), index)));
       list.push(Math.max(loss, list.at(-1) ?? 0));
       onProgress?.(losses.size + (i + 1) / counts.length, targets.length);
     }
@@ -93,8 +99,8 @@ export async function sensitivities(
   return losses;
 }
 
-function prunedAlone(algebra: LinearAlgebra, target: LinearLayer, moments: readonly Moments[] | undefined, pruning: NonNullable<LayerTask["pruning"]>): Weights {
-  const task: LayerTask = { pruning, quantization: undefined, iterations: effort.iterations, ridge: effort.ridge, statistics: true };
+function prunedAlone(algebra: LinearAlgebra, target: LinearLayer, moments: readonly Moments[] | undefined, pruning: NonNullable<LayerTask["pruning"]>, ridge: number): Weights {
+  const task: LayerTask = { pruning, quantization: undefined, iterations: effort.iterations, ridge, statistics: true };
   if (moments === undefined) return projectLayer(target, task).weights;
   algebra.reset(layerSize(target));
   const fresh = moments.map((m): Moments => ({ ...m, gram: placed(algebra, m.gram), cross: placed(algebra, m.cross) }));
