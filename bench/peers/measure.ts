@@ -79,6 +79,9 @@ async function referenceOf(net: string, variant: Variant, tools: Tools): Promise
   }
 }
 
+/** Inferences of a turn that are not timed take so long, in milliseconds. */
+const wakeMs = 50;
+
 /** Measures all contenders and variants of one net with one number of threads, in turns. */
 export async function measure(net: string, threads: number, plan: Plan, tools: Tools): Promise<Measurement[]> {
   const { progress, models } = tools;
@@ -107,7 +110,7 @@ export async function measure(net: string, threads: number, plan: Plan, tools: T
         const { stage, times, contender, variant } = running[(i + round) % running.length] as (typeof running)[number];
         if (failed.has(stage)) continue;
         try {
-          times.push(...(await stage.ask({ kind: "turn", runs: plan.runs })).times);
+          times.push(...(await stage.ask({ kind: "turn", runs: plan.runs, wakeMs })).times);
         } catch (error) {
           failed.add(stage);
           progress(`${what}: ${contender} (${variant}) drops out: ${messageOf(error)}`);

@@ -18,7 +18,7 @@ Usage: npm run bench:peers -- [OPTIONS]
   --python PATH      a Python that has ai_edge_litert or tensorflow, for tflite
   --threads LIST     default 1,2; each number is a run of its own
   --rounds N         default 10; 0 for cold starts only
-  --runs N           timed inferences a turn, after one that is not timed; default 3
+  --runs N           timed inferences a turn, after 50 ms of others, one at least; default 3
   --warmup MS        inferences before the first round, and on until they get no faster; default 1500
   --cold N           starts of each contender in a fresh browser, from the model's bytes to the first result; default 5. With the first number of threads
   --json             print JSON instead of tables

@@ -20,7 +20,8 @@ export type Request =
       /** Inferences before the first turn go on for so long at least. Below 0: none at all after the first one. */
       readonly warmupMs: number;
     }
-  | { readonly kind: "turn"; readonly runs: number };
+  /** After inferences that are not timed, one at least, for so long. */
+  | { readonly kind: "turn"; readonly runs: number; readonly wakeMs: number };
 
 export interface Loaded {
   readonly kind: "loaded";

@@ -170,7 +170,7 @@ describe("a contender's process", () => {
   test("loads, answers with its first output, and times as many inferences as asked", async () => {
     expect(await answer(request)).toMatchObject({ kind: "loaded", output: [1, 3, 2, 4] });
     expect(read).toEqual(["x", "m", "c"]);
-    const turn = await answer({ kind: "turn", runs: 4 });
+    const turn = await answer({ kind: "turn", runs: 4, wakeMs: 0 });
     expect(turn.kind === "times" && turn.times).toHaveLength(4);
   });
 

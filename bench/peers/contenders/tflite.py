@@ -44,7 +44,10 @@ def timed_run():
 def answer(request):
     global net, data
     if request["kind"] == "turn":
+        end = time.perf_counter() + request["wakeMs"] / 1000
         timed_run()
+        while time.perf_counter() < end:
+            timed_run()
         return {"kind": "times", "times": [timed_run()[0] for _ in range(request["runs"])]}
     data = np.fromfile(path_of(request["input"]), np.float32).reshape(request["shape"])
     if request["layout"] == "nhwc":
