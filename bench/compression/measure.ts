@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { openImages, trainingSet } from "../../src/cli/datasets.ts";
 import { round } from "../../src/cli/format.ts";
 import type { Progress } from "../../src/cli/progress.ts";
-import { compressPostTraining, type PostTrainingOptions, type PostTrainingProgress } from "../../src/compress/index.ts";
+import { budgetTables, chooseDensities, compressPostTraining, makePlan, type PostTrainingOptions, type PostTrainingProgress } from "../../src/compress/index.ts";
 import { importOnnx } from "../../src/frontend/onnx/index.ts";
 import { imageGeometry, parsePreprocessing } from "../../src/image/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
@@ -100,12 +100,34 @@ async function divided(subject: Subject, graph: Graph, data: string, limit: numb
   return { fit: subject.mirror === true ? mirrored(seen) : seen, test: subset(test, some) };
 }
 
+/** Images that densities are chosen by, half of them to fit layers to. */
+const rankedBy = 192;
+
+/** The options with a density for each layer, by what the net's output suffers when one is pruned alone. */
+async function withDensities(
+  graph: Graph,
+  options: PostTrainingOptions,
+  { images }: Subject,
+  fit: Dataset,
+  { makeStepper, signal, observer }: Pick<MeasureOptions, "makeStepper" | "signal" | "observer">,
+): Promise<PostTrainingOptions> {
+  const { layers = {}, ridge, rate = 1, seed = 1 } = options;
+  const plain = { ...fit, count: Math.min(images, rankedBy) }; // mirrored ones come behind
+  const tables = await budgetTables(graph, makePlan({ rate: 1, layers }), plain, {
+    ...{ makeStepper, signal, ridge, seed, batch, method: "admm" },
+    densities: [0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2],
+    onStage: (_, done, total) => observer({ layer: "densities", done, total }),
+  });
+  const chosen = chooseDensities(tables, { kind: "rate", rate });
+  return { ...options, rate: chosen.rate, layers: chosen.layers };
+}
+
 export async function measureCase(
   { subject, graph, fit, test, dense, answers }: Prepared,
   one: Case,
   { makeStepper, seed, baselines, observer, signal, store }: MeasureOptions,
 ): Promise<Result> {
-  const options: PostTrainingOptions = { batch, seed, ...optionsOf(one, graph) };
+  const simple: PostTrainingOptions = { batch, seed, ...optionsOf(one, graph) };
   let peak = 0;
   const context = {
     ...{ makeStepper, signal },
@@ -115,13 +137,14 @@ export async function measureCase(
     },
   };
   const [start, cpuStart] = [performance.now(), process.cpuUsage()];
+  const options = one.pointwise === undefined ? simple : await withDensities(graph, simple, subject, fit, context);
   const { graph: net, report } = await compressPostTraining(graph, options, fit, { ...context, store: store?.(one.name.replaceAll(/[^a-z0-9]+/gi, "-")) });
   const seconds = (performance.now() - start) / 1000;
   const { user, system } = process.cpuUsage(cpuStart);
   const predictions = await predict(net, test, makeStepper, { batch });
   const accuracy = accuracyOf(predictions, test);
   const other = async (changes: PostTrainingOptions) => {
-    const simpler = await compressPostTraining(graph, { ...options, distill: { epochs: 0 }, ...changes }, fit, context);
+    const simpler = await compressPostTraining(graph, { ...simple, distill: { epochs: 0 }, ...changes }, fit, context);
     return round(accuracyOf(await predict(simpler.graph, test, makeStepper, { batch }), test));
   };
   const p = accuracy / 100;
