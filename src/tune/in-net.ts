@@ -1,4 +1,5 @@
 import type { Target } from "../codegen/target.ts";
+import { CadnnError } from "../errors.ts";
 import { generate } from "../generate/index.ts";
 import { pack } from "../generate/pack.ts";
 import type { Graph } from "../ir/graph.ts";
@@ -48,11 +49,16 @@ export async function timeInNet(graph: Graph, records: ReadonlyMap<string, Tunin
     files.push(pack(graph, [executable]));
   }
   const called = new Set(callsOf.flat());
-  const profiles = await profile(files, stopped, onProgress);
+  // Where memory does not hold a net several times, what was measured alone has to do.
+  const profiles = await profile(files, stopped, onProgress).catch((error: unknown) => {
+    if (error instanceof CadnnError && error.code === "E_OUT_OF_MEMORY") return [];
+    throw error;
+  });
   if (profiles === undefined) return undefined;
+  if (profiles.length === 0) return [];
   return [...contenders]
     .filter(([key]) => called.has(key))
-    .map(([key, list]) => {
+    .flatMap(([key, list]): TuningRecord[] => {
       const record = records.get(key) as TuningRecord;
       const least = new Map<string, number>();
       profiles.forEach((ms, v) => {
@@ -60,9 +66,11 @@ export async function timeInNet(graph: Graph, records: ReadonlyMap<string, Tunin
         const sum = (callsOf[v] as string[]).reduce((all, call, i) => (call === key ? all + (ms[i] as number) : all), 0);
         least.set(text, Math.min(sum, least.get(text) ?? Number.POSITIVE_INFINITY));
       });
-      const scale = (record.times[0] as Timing).ns / Math.min(...least.values());
+      const fastest = Math.min(...least.values());
+      if (!(fastest > 0)) return []; // less than the clock tells
+      const scale = (record.times[0] as Timing).ns / fastest;
       const times = [...least].map(([choice, ms]) => ({ choice, ns: Math.round(ms * scale) })).sort((a, b) => a.ns - b.ns);
-      return { ...record, times, inNet: true };
+      return [{ ...record, times, inNet: true }];
     });
 }
 

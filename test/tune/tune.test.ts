@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { decodeArtifact } from "../../src/artifact/format.ts";
 import { targets } from "../../src/codegen/target.ts";
 import { compile } from "../../src/compile/index.ts";
+import { CadnnError } from "../../src/errors.ts";
 import { canonicalText, estimatedCosts, parseCanonical } from "../../src/kernels/costs.ts";
 import { f32Gemm, type GemmProblem } from "../../src/kernels/wasm/f32-gemm.ts";
 import { enableRelaxedSimd } from "../../src/node/engine.ts";
@@ -130,6 +131,15 @@ describe("tune in the net", () => {
     }
     const again = await tune(net, { target, measurer: turning(asked), log: parseTuningLog(formatLog(log)) });
     expect([again.proved, again.complete, asked.length]).toEqual([[], true, 1]);
+  });
+
+  test("keeps what was measured alone where memory or the clock do not do", async () => {
+    const failing = () => Promise.reject(new CadnnError("E_OUT_OF_MEMORY", "no memory"));
+    const coarse = (files: readonly Uint8Array[]) => Promise.resolve(files.map((file) => (decodeArtifact(file).manifest.modules[0]?.steps ?? []).map(() => 0)));
+    for (const profile of [failing, coarse]) {
+      const { log, measured, proved, complete } = await tune(net, { target, measurer: { ...fakeMeasurer(estimate), profile } });
+      expect([log.records, proved, complete]).toEqual([measured, [], true]);
+    }
   });
 
   test("can be stopped", async () => {
