@@ -26,7 +26,7 @@ export interface CompileOptions extends ImportOptions {
   readonly image?: ImageInput;
   /** What to leave out. */
   readonly optimize?: OptimizeSwitches;
-  /** Measurements to choose kernels, tiles and layouts by, as `tune` makes them or as their text; before those that come with the package. */
+  /** Measurements to choose tiles by and, where they are counts, kernels and layouts; as `tune` makes them or as their text. They come before those of the package. */
   readonly tuning?: TuningLog | string;
   /** Told as each stage ends. */
   readonly observer?: (stage: CompileStage) => void;

@@ -43,12 +43,10 @@ export async function timeInNet(graph: Graph, records: ReadonlyMap<string, Tunin
   const files: Uint8Array[] = [];
   for (let v = 0, bytes = 0; v < count && (v < 2 || bytes < most.bytes); v++) {
     const kernels = lower(graph, target, { costs: forced(costs, (key) => at(contenders.get(key), v)?.choice) });
-    const executable = generate(kernels);
-    bytes += executable.record.pages * 65536;
+    bytes += kernels.memory.bytes;
     callsOf.push(kernels.calls.map((call) => taskKey(call.template, call.problem)));
-    files.push(pack(graph, [executable]));
+    files.push(pack(graph, [generate(kernels)]));
   }
-  const called = new Set(callsOf.flat());
   // Where memory does not hold a net several times, what was measured alone has to do.
   const profiles = await profile(files, stopped, onProgress).catch((error: unknown) => {
     if (error instanceof CadnnError && error.code === "E_OUT_OF_MEMORY") return [];
@@ -56,22 +54,20 @@ export async function timeInNet(graph: Graph, records: ReadonlyMap<string, Tunin
   });
   if (profiles === undefined) return undefined;
   if (profiles.length === 0) return [];
-  return [...contenders]
-    .filter(([key]) => called.has(key))
-    .flatMap(([key, list]): TuningRecord[] => {
-      const record = records.get(key) as TuningRecord;
-      const least = new Map<string, number>();
-      profiles.forEach((ms, v) => {
-        const { text } = at(list, v) as Choice;
-        const sum = (callsOf[v] as string[]).reduce((all, call, i) => (call === key ? all + (ms[i] as number) : all), 0);
-        least.set(text, Math.min(sum, least.get(text) ?? Number.POSITIVE_INFINITY));
-      });
-      const fastest = Math.min(...least.values());
-      if (!(fastest > 0)) return []; // less than the clock tells
-      const scale = (record.times[0] as Timing).ns / fastest;
-      const times = [...least].map(([choice, ms]) => ({ choice, ns: Math.round(ms * scale) })).sort((a, b) => a.ns - b.ns);
-      return [{ ...record, times, inNet: true }];
+  return [...contenders].flatMap(([key, list]): TuningRecord[] => {
+    const record = records.get(key) as TuningRecord;
+    const least = new Map<string, number>();
+    profiles.forEach((ms, v) => {
+      const { text } = at(list, v) as Choice;
+      const sum = (callsOf[v] as string[]).reduce((all, call, i) => (call === key ? all + (ms[i] as number) : all), 0);
+      least.set(text, Math.min(sum, least.get(text) ?? Number.POSITIVE_INFINITY));
     });
+    const fastest = Math.min(...least.values());
+    if (!(fastest > 0)) return []; // less than the clock tells
+    const scale = (record.times[0] as Timing).ns / fastest;
+    const times = [...least].map(([choice, ms]) => ({ choice, ns: Math.round(ms * scale) })).sort((a, b) => a.ns - b.ns);
+    return [{ ...record, times, inNet: true }];
+  });
 }
 
 interface Choice {
@@ -85,11 +81,9 @@ const at = <T>(list: readonly T[] | undefined, v: number): T | undefined => list
 /** Of the choices that were measured the fastest ones and those that the kernel's model prefers, in turn. */
 function contendersOf({ choices }: Task, times: readonly Timing[]): Choice[] {
   const limit = near * (times[0]?.ns ?? 0);
-  const fast = new Set(times.filter((t) => t.ns <= limit).map((t) => t.choice));
-  const known = choices.map((choice) => ({ choice, text: canonicalText(choice) })).filter((c) => fast.has(c.text));
-  const byText = new Map(known.map((c) => [c.text, c]));
-  const byTime = [...fast].flatMap((text) => byText.get(text) ?? []);
-  const picked = new Map<string, Choice>();
-  for (let i = 0; i < known.length; i++) for (const c of [byTime[i], known[i]]) if (c !== undefined && picked.size < most.variants) picked.set(c.text, c);
-  return [...picked.values()];
+  const byText = new Map(choices.map((choice) => [canonicalText(choice), choice]));
+  const byTime = times.filter((t) => t.ns <= limit && byText.has(t.choice)).map((t) => t.choice);
+  const byModel = [...byText.keys()].filter((text) => byTime.includes(text));
+  const texts = new Set(byTime.flatMap((text, i) => [text, byModel[i] as string]));
+  return [...texts].slice(0, most.variants).map((text) => ({ choice: byText.get(text), text }));
 }

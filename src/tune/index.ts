@@ -86,6 +86,7 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
   const rank = options.rank ?? (measurer.exact ? learning.rank : rankByModel);
   const isOwn = (record: TuningRecord) => record.engine === measurer.engine && record.target === target.name;
   for (const record of log.records) if (isOwn(record)) learning.learn(record);
+  const result = (complete: boolean, proved: readonly TuningRecord[] = []): TuneResult => ({ log, measured, proved, complete });
   for (;;) {
     const own = { records: log.records.filter(isOwn) };
     const known = new Map(own.records.map((r) => [`${r.kernel} ${r.problem}`, r]));
@@ -95,21 +96,22 @@ export async function tune(source: Graph, options: TuneOptions): Promise<TuneRes
     if (tasks.length === 0) tasks = all.filter((t) => !refined.has(t.key) && refine(t.template.name)).flatMap((t) => secondLook(t, known.get(t.key) as TuningRecord, target));
     if (tasks.length === 0) {
       const unproved = all.filter((t) => known.get(t.key)?.inNet !== true);
-      if (options.inNet === false || measurer.profile === undefined || unproved.length === 0) return { log, measured, proved: [], complete: true };
+      if (options.inNet === false || measurer.profile === undefined || unproved.length === 0) return result(true);
       const onProgress = (done: number, total: number) => options.onProgress?.({ stage: "in the net", done, total });
       const found = await timeInNet(graph, known, { target, costs, profile: measurer.profile, tasks: unproved, stopped, onProgress });
-      if (found === undefined) return { log, measured, proved: [], complete: false };
+      if (found === undefined) return result(false);
       for (const record of found) await options.onRecord?.(record);
-      return { log: mergeLogs(log, { records: found }), measured, proved: found, complete: true };
+      log = mergeLogs(log, { records: found });
+      return result(true, found);
     }
     const total = measured.length + tasks.length;
     for (const rivals of batches(candidatesOf(graph, target, costs, tasks))) {
-      if (stopped()) return { log, measured, proved: [], complete: false };
+      if (stopped()) return result(false);
       options.onProgress?.({ stage: "alone", done: measured.length, total });
       const results = await race(rivals, measurer, stopped).catch((error: unknown) => {
         if (signal?.aborted !== true) throw error;
       });
-      if (results === undefined) return { log, measured, proved: [], complete: false };
+      if (results === undefined) return result(false);
       for (const [task, times] of results) {
         if (times.length === 0) {
           failed.add(task.key);

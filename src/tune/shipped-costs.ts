@@ -25,7 +25,8 @@ interface Table {
 
 /**
  * What a tuning log knows, in few bytes: a line `KERNEL TARGET factor F` for each kernel and one `KERNEL TARGET HASH AMOUNT COST CHOICE` for each problem, with the values of its
- * best choice; COST is - where it was clocked, as planning goes by counts or models (`planningCosts`). Equal logs give equal texts. Lines that do not fit the kernels as they are are never found, or name no choice of theirs.
+ * best choice; COST is - where it was clocked, as planning goes by counts or models (`planningCosts`). Equal logs give equal texts.
+ * Lines that do not fit the kernels as they are are never found, or name no choice of theirs.
  */
 export function formatShipped(log: TuningLog): string {
   const scales = calibrate(log);

@@ -56,18 +56,12 @@ const finestCall = 0.01;
 /** Turns of each way to compile a net, and inferences of a turn, of which the first finds the caches full of another's weights. */
 const turns = { rounds: 8, runs: 3 } as const;
 
-/** What is fastest on one thread may leave two with unequal parts, and fill a cache that they share. */
-const threadCounts = [1, 2] as const;
-
+/** On one thread and on two, in the geometric mean: what is fastest on one may leave two with unequal parts, and fill a cache that they share. */
 async function profileNets(files: readonly Uint8Array[], stopped: () => boolean, onProgress?: (done: number, total: number) => void): Promise<number[][] | undefined> {
-  const means: number[][] = files.map(() => []);
-  const total = threadCounts.length * files.length * (turns.rounds + 1);
-  for (const [t, threads] of threadCounts.entries()) {
-    const least = await profileOn(threads, files, stopped, (done) => onProgress?.((t * total) / threadCounts.length + done, total));
-    if (least === undefined) return undefined;
-    least.forEach((times, v) => times.forEach((ms, i) => ((means[v] as number[])[i] = (means[v]?.[i] ?? 1) * ms ** (1 / threadCounts.length))));
-  }
-  return means;
+  const half = files.length * (turns.rounds + 1);
+  const one = await profileOn(1, files, stopped, (done) => onProgress?.(done, 2 * half));
+  const two = one && (await profileOn(2, files, stopped, (done) => onProgress?.(half + done, 2 * half)));
+  return two?.map((times, v) => times.map((ms, i) => Math.sqrt(ms * (one?.[v]?.[i] as number))));
 }
 
 async function profileOn(threads: number, files: readonly Uint8Array[], stopped: () => boolean, onProgress: (done: number) => void): Promise<number[][] | undefined> {

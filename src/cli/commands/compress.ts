@@ -122,12 +122,12 @@ export const command: Command = {
     const budgetFile = `${store.path}.budget.json`;
     const compressed = async () => {
       const images = await (isPostTraining ? calibrationImages(graph, data, options, context) : trainingImages(graph, options, context));
-      const varied = isPostTraining ? mirroredIfWanted(images as Dataset, options) : images;
+      const varied = isPostTraining ? mirroredIfWanted(images, options) : images;
       const measuring = { makeStepper, method: isPostTraining ? "admm" : "magnitude", file: budgetFile } as const;
       const budgeted = await withBudget(graph, plan, images, measuring, options, context);
       const result = await (isPostTraining
         ? fitToImages(graph, budgeted.plan as PostTrainingOptions, varied, shared, context)
-        : train(graph, budgeted.plan as PlanOptions, images as Dataset, { ...shared, teacher, test }, context));
+        : train(graph, budgeted.plan as PlanOptions, images, { ...shared, teacher, test }, context));
       return {
         ...result,
         table: [...budgeted.table, result.table].join("\n\n"),

@@ -58,7 +58,8 @@ export async function latencyCurves(graph: Graph, plan: BudgetPlan, free: readon
         throw new CadnnError("E_INTERRUPTED", "measuring the kernels was interrupted", { hint: "Run the same command again; what was measured is in the tuning log." });
     }
   const own = measurer === undefined ? emptyLog : { records: log.records.filter((r) => r.engine === measurer.engine && r.target === target.name) };
-  const [costs, planning] = [measuredCosts, planningCosts].map((make) => make(own, { shipped: defaultCosts })) as [Costs, Costs];
+  const costs = measuredCosts(own, { shipped: defaultCosts });
+  const planning = planningCosts(own, { shipped: defaultCosts });
   const isTimed = measurer !== undefined && measurer.exact !== true;
   // A cycle of the models is a cycle; what is counted is recorded in cycles, what is timed in nanoseconds.
   const scale = (measurer === undefined ? 1 : nanosecondsPerCycle(own, measurer.engine, target.name)) / 1e6;

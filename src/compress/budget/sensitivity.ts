@@ -32,7 +32,8 @@ const roomBytes = 2 ** 29;
 
 /**
  * How much a net's output suffers when one layer alone is pruned, for each layer and count: the mean Kullback-Leibler divergence from the dense net's classes, or
- * ‖y − ŷ‖² / ‖y‖² where the output is not one vector an image. Never less for fewer weights. Fitted layers are measured on the second half of the images and fitted to the first. No labels are looked at. Layers that cannot be fitted are missing.
+ * ‖y − ŷ‖² / ‖y‖² where the output is not one vector an image. Never less for fewer weights. Fitted layers are measured on the second half of the images and fitted to the
+ * first. No labels are looked at. Layers that cannot be fitted are missing.
  * @throws `E_INTERRUPTED`
  */
 export async function sensitivities(
