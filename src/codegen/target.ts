@@ -30,6 +30,8 @@ export interface Target {
   readonly l1Sizes: readonly number[];
   /** Cycles that a cache line takes which must come from the second-level cache, beside those that counts of instructions tell; 0 where kernels' models know by measurements. */
   readonly farLineCycles: number;
+  /** Bytes from which on a value between 1×1 convolutions has the rows of its planes interleaved; ResNet-50 pruned gains 4 % by it on x64 with a second-level cache of 2 MiB. */
+  readonly interleavedBytes: number;
   /** Whether `f32x4.pmin/pmax` (else `min/max`) is the single instruction. */
   readonly pseudoMinMax: boolean;
   /** Whether cores that issue in order count: they wait at the first use of a value that is not there yet. */
@@ -42,6 +44,7 @@ const x64 = {
   l1Bytes: 32768,
   l1Sizes: [32768],
   farLineCycles: 0,
+  interleavedBytes: 500_000,
   pairs: false,
   splatFoldsAddress: true,
   maxFoldedOffset: 2 ** 31 - 1,
@@ -54,6 +57,8 @@ const arm64 = {
   vectorRegisters: 29,
   l1Bytes: 65536,
   farLineCycles: 1,
+  // Counts of instructions and lines do not see pages.
+  interleavedBytes: Number.POSITIVE_INFINITY,
   loadsFirst: false,
   pairs: false,
   splatFoldsAddress: false,

@@ -11,10 +11,11 @@ import { f32FromBytes } from "../kernels/wasm/f32-from-bytes.ts";
 import { type CopyProblem, x32Copy } from "../kernels/wasm/x32-copy.ts";
 import { x32Fill } from "../kernels/wasm/x32-fill.ts";
 import type { Buffer, KernelCall, Place, PrepareSpec, PrepareTask, StoredConstant } from "./kernel-graph.ts";
-import { batchInnermost, compactPlanes, isSplit, type Layout, linear, samePlaces } from "./layout.ts";
+import { batchInnermost, compactPlanes, interleavedRows, isSplit, type Layout, linear, samePlaces } from "./layout.ts";
 import type { LowerOptions } from "./options.ts";
 import { paddingRuns, phasesOf, whole } from "./phases.ts";
 import type { SparseWeight } from "./sparse.ts";
+import { isPointwise } from "./window-layout.ts";
 
 /** A value in memory. */
 export interface Placed extends Place {
@@ -48,6 +49,8 @@ export class LoweringContext {
   /** Weights of which only the non-zeros are there, unless somebody asks for their place. */
   readonly sparse = new Map<Value, SparseWeight>();
   readonly #views = new Map<Value, Placed>();
+  /** What 1×1 convolutions compute. */
+  readonly #pointwise = new Set<Value>();
   readonly #stored = new Map<TensorData, StoredConstant>();
   readonly #prepared = new Map<StoredConstant, Map<string, Buffer>>();
   readonly #wish: LayoutWish;
@@ -62,13 +65,15 @@ export class LoweringContext {
     this.uses = useCounts(graph);
     this.#batched = batched;
     this.#wish = wish;
-    for (const node of graph.nodes)
+    for (const node of graph.nodes) {
+      if (isPointwise(node)) this.#pointwise.add(node.outputs[0] as Value);
       for (const v of new Set(node.inputs)) {
         if (v === undefined) continue;
         const list = this.consumers.get(v);
         if (list === undefined) this.consumers.set(v, [node]);
         else list.push(node);
       }
+    }
   }
 
   isBatched(value: Value): boolean {
@@ -79,11 +84,27 @@ export class LoweringContext {
     return this.isBatched(value) ? this.lanes : 1;
   }
 
-  /** Without padding: planes, or the batch innermost. */
+  /** Without padding: planes, their rows interleaved, or the batch innermost. */
   compactLayout(value: Value): Layout {
     const { shape } = value.type;
     if (this.isBatched(value)) return batchInnermost(shape);
-    return value.type.dtype === "float32" && this.options.layout ? compactPlanes(shape) : linear(shape);
+    if (value.type.dtype !== "float32" || !this.options.layout) return linear(shape);
+    return this.#interleaves(value) ? interleavedRows(shape) : compactPlanes(shape);
+  }
+
+  /** Whether a large value of whole vectors a row goes from a 1×1 convolution to others only: windows would rather have rows of a plane beside each other. */
+  #interleaves(value: Value): boolean {
+    const { shape } = value.type;
+    const consumers = this.consumers.get(value) ?? [];
+    return (
+      shape.length === 4 &&
+      (shape[3] as number) % 4 === 0 &&
+      4 * elementCount(shape) >= this.target.interleavedBytes &&
+      this.#pointwise.has(value) &&
+      consumers.length > 0 &&
+      consumers.every((node) => this.#pointwise.has(node.outputs[0] as Value)) &&
+      this.graph.outputs.every((output) => output.value !== value)
+    );
   }
 
   /** Where consumers of the value would like it; without a common wish, compact. */

@@ -59,6 +59,16 @@ export function compactPlanes(shape: readonly number[]): Layout {
   return { lanes: 1, strides: [c * plane, plane, w, 1], base: 0, size: n * c * plane };
 }
 
+/**
+ * A row of all channels behind the other, for values between 1×1 convolutions that near caches do not hold: what a tile reads and writes of all channels lies together, in few pages,
+ * which caches fetch ahead, instead of a few lines in each plane.
+ */
+export function interleavedRows(shape: readonly number[]): Layout {
+  const [n, c, h, w] = shape as [number, number, number, number];
+  const row = planeStride(c * w);
+  return { lanes: 1, strides: [h * row, w, row, 1], base: 0, size: n * h * row };
+}
+
 /** The batch (dimension 0) innermost, the rest row-major. */
 export function batchInnermost(shape: readonly number[]): Layout {
   const lanes = shape[0] as number;

@@ -71,6 +71,12 @@ export function isDepthwise(input: readonly number[], weight: readonly number[],
   return group > 1 && group === input[1] && weight[1] === 1 && (weight[0] as number) % group === 0;
 }
 
+/** Whether a node is a convolution of 1×1 windows in one group, of any stride. */
+export function isPointwise(node: Node): boolean {
+  const weight = node.inputs[1]?.type.shape;
+  return (node.op === "Conv" || node.op === "FusedConv") && node.attrs.group === 1 && weight?.length === 4 && weight[2] === 1 && weight[3] === 1;
+}
+
 /** What a node would like its input 0 to look like; undefined if it takes it compact. */
 export function wishedLayout(node: Node, lanes: number): Layout | undefined {
   const x = node.inputs[0];
