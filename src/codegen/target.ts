@@ -30,7 +30,7 @@ export interface Target {
   readonly l1Sizes: readonly number[];
   /** Cycles that a cache line takes which must come from the second-level cache, beside those that counts of instructions tell; 0 where kernels' models know by measurements. */
   readonly farLineCycles: number;
-  /** Bytes from which on a value between 1×1 convolutions has the rows of its planes interleaved; ResNet-50 pruned gains 4 % by it on x64 with a second-level cache of 2 MiB. */
+  /** Bytes from which on a value between 1×1 convolutions has the rows of its planes interleaved; ResNet-50 gains 1 to 4 % by it on x64 with a second-level cache of 2 MiB. */
   readonly interleavedBytes: number;
   /** Whether `f32x4.pmin/pmax` (else `min/max`) is the single instruction. */
   readonly pseudoMinMax: boolean;
