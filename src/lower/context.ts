@@ -102,7 +102,7 @@ export class LoweringContext {
       4 * elementCount(shape) >= this.target.interleavedBytes &&
       this.#pointwise.has(value) &&
       consumers.length > 0 &&
-      consumers.every((node) => this.#pointwise.has(node.outputs[0] as Value)) &&
+      consumers.every(isPointwise) &&
       this.graph.outputs.every((output) => output.value !== value)
     );
   }
