@@ -92,7 +92,10 @@ export class LoweringContext {
     return this.#interleaves(value) ? interleavedRows(shape) : compactPlanes(shape);
   }
 
-  /** Whether a large value of whole vectors a row goes from a 1×1 convolution to others only: windows would rather have rows of a plane beside each other. */
+  /**
+   * Whether a large value of whole vectors a row goes from a 1×1 convolution to others only, or to the slices that those of larger strides read: windows would rather have rows of a
+   * plane beside each other.
+   */
   #interleaves(value: Value): boolean {
     const { shape } = value.type;
     const consumers = this.consumers.get(value) ?? [];
@@ -102,7 +105,7 @@ export class LoweringContext {
       4 * elementCount(shape) >= this.target.interleavedBytes &&
       this.#pointwise.has(value) &&
       consumers.length > 0 &&
-      consumers.every(isPointwise) &&
+      consumers.every((node) => isPointwise(node) || node.op === "Slice") &&
       this.graph.outputs.every((output) => output.value !== value)
     );
   }
