@@ -19,6 +19,9 @@ export function nmadd(target: Target, a: V128, b: V128, c: V128): V128 {
 export const fastMin = (target: Target, a: V128, b: V128): V128 => (target.pseudoMinMax ? f32x4.pmin(a, b) : f32x4.min(a, b));
 export const fastMax = (target: Target, a: V128, b: V128): V128 => (target.pseudoMinMax ? f32x4.pmax(a, b) : f32x4.max(a, b));
 
+/** The larger one; NaN wins. Where `max` is no single instruction, all bits of lanes where x is NaN are set, which makes them NaN too. */
+export const maxOrNaN = (target: Target, a: V128, x: Local<"v128">): V128 => (target.pseudoMinMax ? v128.or(f32x4.pmax(a, x), f32x4.ne(x, x)) : f32x4.max(a, x));
+
 /** Applies an activation to vectors that are already in locals. NaN passes through. */
 export function emitActivation(fn: FunctionBuilder, target: Target, activation: Activation, values: Local<"v128"> | readonly Local<"v128">[]): void {
   const all = "index" in values ? [values] : values;

@@ -39,6 +39,7 @@ function lowerPlanePool(ctx: LoweringContext, node: Node, scale: number): void {
     inStride: input.layout.strides[1] as number,
     outStride: output.layout.strides[1] as number,
     taps: slide.taps,
+    rowTaps: window.kernel[1],
     region,
     columnStep: slide.columnStep,
     ...(slide.border === undefined ? {} : { border: slide.border }),

@@ -14,6 +14,7 @@ const fused = fc.record({
   bias: fc.boolean(),
   residual: fc.boolean(),
   activation: activations,
+  rowsFirst: fc.boolean(),
 });
 
 const square = (size: number): [number, number][] => Array.from({ length: size * size }, (_, t) => [Math.floor(t / size), t % size]);
@@ -21,7 +22,7 @@ const square = (size: number): [number, number][] => Array.from({ length: size *
 /** Taps of a k × k window on the region's own rows, where vectors are shared between output rows, or anywhere. */
 const padded: fc.Arbitrary<WindowProblem> = fc
   .record({ shared: fused, region: regions, size: fc.constantFrom(0, 3, 2, 5), dilation: fc.constantFrom(1, 2), taps: tapLists })
-  .map(({ shared: { inGap, outGap, bias, residual, ...shared }, region, size, dilation, taps }) => {
+  .map(({ shared: { inGap, outGap, bias, residual, rowsFirst, ...shared }, region, size, dilation, taps }) => {
     const copies = shared.kind === "depthwise" ? shared.multiplier : 1;
     return {
       ...shared,
@@ -29,6 +30,7 @@ const padded: fc.Arbitrary<WindowProblem> = fc
       inStride: inSpan(region) + (shared.columnStep - 1) * region.w + inGap,
       outStride: outSpan(region) + outGap,
       taps: size === 0 ? taps : square(size).map(([y, x]) => (y * region.inPitch + x) * dilation),
+      ...(rowsFirst && size > 0 && shared.kind !== "depthwise" ? { rowTaps: size } : {}),
       region,
       scale: shared.kind === "sum" ? 1 / 7 : 1,
       multiplier: copies,
@@ -49,7 +51,7 @@ const bordered: fc.Arbitrary<WindowProblem> = fc
     rowStep: fc.constantFrom(1, 2, 3),
     pads: fc.tuple(fc.integer({ min: 0, max: 4 }), fc.integer({ min: 0, max: 4 }), fc.integer({ min: 0, max: 4 }), fc.integer({ min: 0, max: 4 })),
   })
-  .map(({ shared: { inGap, outGap, bias, residual, ...shared }, rows, columns, pitchGap, size, dilation, rowStep, pads: [top, left, bottom, right] }) => {
+  .map(({ shared: { inGap, outGap, bias, residual, rowsFirst, ...shared }, rows, columns, pitchGap, size, dilation, rowStep, pads: [top, left, bottom, right] }) => {
     const copies = shared.kind === "depthwise" ? shared.multiplier : 1;
     const pitch = columns + pitchGap;
     const reach = (size - 1) * dilation + 1;
@@ -62,6 +64,7 @@ const bordered: fc.Arbitrary<WindowProblem> = fc
       inStride: (rows - 1) * pitch + columns + inGap,
       outStride: outSpan(region) + outGap,
       taps: taps.map(([y, x]) => y * pitch + x),
+      ...(rowsFirst && shared.kind !== "depthwise" ? { rowTaps: size } : {}),
       region,
       border: { rows, columns, top, left, rowStep, value: shared.kind === "max" ? Number.NEGATIVE_INFINITY : 0, taps },
       scale: shared.kind === "sum" ? 1 / 7 : 1,

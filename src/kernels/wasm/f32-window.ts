@@ -4,7 +4,7 @@ import type { FunctionBuilder, Local } from "../../codegen/wasm/function.ts";
 import type { Activation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext } from "../kernel.ts";
 import { type Region, registersOf, type Tile, tileFits, tilesOf, vectorOffsets } from "../region.ts";
-import { emitActivation, madd } from "../vector-math.ts";
+import { emitActivation, madd, maxOrNaN } from "../vector-math.ts";
 import {
   type Border,
   lanesInside,
@@ -22,8 +22,8 @@ import {
 
 /**
  * y[c, p] = act(bias[c] + Σ_t w[c, t] · x[c, p + tap t] + residual[c, p]) (depthwise convolution), max_t x[c, p + tap t] (max pooling, NaN wins),
- * or scale · Σ_t x[c, p + tap t] (sum pooling). Each loaded vector serves all output rows of the tile that need it. Where the input has no
- * padding in memory, tiles at its border leave out rows and mask lanes that are outside.
+ * or scale · Σ_t x[c, p + tap t] (sum pooling). Each loaded vector serves all output rows of the tile that need it; with `rowTaps` the rows of a window are put together first, and
+ * then its columns. Where the input has no padding in memory, tiles at its border leave out rows and mask lanes that are outside.
  */
 export interface WindowProblem {
   readonly kind: "depthwise" | "max" | "sum";
@@ -31,8 +31,10 @@ export interface WindowProblem {
   /** Input planes a channel of output apart; output planes apart. */
   readonly inStride: number;
   readonly outStride: number;
-  /** From where the first window begins, which may be outside of the input. */
+  /** Row by row, from where the first window begins, which may be outside of the input. */
   readonly taps: readonly number[];
+  /** Taps a row, for pooling that puts rows together first. */
+  readonly rowTaps?: number;
   /** `inPitch` is the distance of the input rows that neighbouring output rows start at: the plane's pitch times the vertical stride. */
   readonly region: Region;
   /** Horizontal stride, 1 or 2. */
@@ -66,24 +68,28 @@ export const f32Window = defineKernel<WindowProblem, WindowChoice>({
       .flatMap((tile) => (target.inOrder ? [2, 4] : [0]).flatMap((ahead) => [false, true].map((shifts) => ({ tile, ahead, shifts })))),
   cost(p, choice, target) {
     const { tile } = choice;
-    const needs = needsOf(slidingOf(p), tile, Math.min(tile.rows, p.region.h - tile.rows), Math.min(4 * tile.vectors, p.region.w - 4 * tile.vectors));
-    const { steps } = planVectors(needs, p.columnStep, choice.shifts);
+    const parts = partsOf(p, choice, Math.min(tile.rows, p.region.h - tile.rows), Math.min(4 * tile.vectors, p.region.w - 4 * tile.vectors));
+    const plans = parts.map(({ needs }) => planVectors(needs, p.columnStep, choice.shifts).steps);
     const vectors = registersOf(tile, target);
     const merged = vectors / (tile.rows * tile.vectors);
-    const loads = steps.filter((step) => "load" in step).length * merged;
-    const shuffles = (steps.length - steps.filter((step) => "load" in step).length) * merged;
+    const made = plans.map((steps) => steps.filter((step) => "load" in step).length * merged);
+    const loads = parts.reduce((sum, { lines }, i) => sum + lines.length * (made[i] as number), 0);
+    const shuffles = plans.reduce((sum, steps, i) => sum + steps.length * merged - (made[i] as number), 0);
+    // Each vector of a line is put together out of its rows, each sum out of its columns.
+    const combined = p.rowTaps === undefined ? vectors * p.taps.length : loads - made.reduce((a, b) => a + b, 0) + vectors * (p.rowTaps - 1);
+    const combines = combined * (p.kind === "max" && target.pseudoMinMax ? 3 : 1);
     const resident = p.kind === "depthwise" ? p.taps.length : 0;
     // An engine that places loads first lets as many loads run ahead as there are more of them than links in each accumulator's chain.
     const ahead = target.loadsFirst ? Math.max(2, loads - p.taps.length) : 2;
     // Weights without a register are loaded for each use.
     const reloads = Math.min(resident, Math.max(0, resident + vectors + ahead - target.vectorRegisters)) * vectors;
-    const rowsIn = new Set(needs.map((need) => need.line)).size;
+    const rowsIn = new Set(parts.flatMap(({ needs, lines, input }) => needs.flatMap((need) => lines.map((line) => input + need.line + line)))).size;
     const lines = (rowsIn * p.columnStep + tile.rows) * tile.vectors * 16;
     // Where a plane does not fit the first-level cache, more rows at once than the processor fetches ahead make each tile wait.
     const streams = 4 * p.inStride > target.l1Bytes ? Math.max(0, rowsIn + tile.rows - 9) : 0;
-    const work = Math.max(0.5 * (vectors * p.taps.length + 0.7 * shuffles), 0.5 * (loads + reloads));
+    const work = Math.max(0.5 * (combines + 0.7 * shuffles), 0.5 * (loads + reloads));
     // Waiting for what is not there yet, by counts of instructions: the mean of processors that execute in order and of others that do not.
-    const ordered = (target.fma ? 0.56 : 1.1) * vectors * p.taps.length + 0.66 * shuffles + 0.15 * loads + 1.2 * vectors + 0.1 * choice.ahead + 9;
+    const ordered = (target.fma ? 0.56 : 1.1) * combined + 0.66 * shuffles + 0.15 * loads + 1.2 * vectors + 0.1 * choice.ahead + 9;
     if (target.inOrder) return p.channels * (tilesOf(p.region, tile).count * (ordered + 0.5 * reloads) + 20);
     const perTile = work + 0.15 * loads + lines / 45 + 3.5 * streams + 3;
     return p.channels * (tilesOf(p.region, tile).count * perTile + 20);
@@ -113,8 +119,8 @@ export const f32Window = defineKernel<WindowProblem, WindowChoice>({
       if (p.bias) fn.set(bias, v128.load32Splat(i32.add(operand("bias"), i32.shl(channel, i32.const(2)))));
       emitPlane(fn, p, choice.tile, inPlane, outPlane, (row, column, input, output) => {
         const maskOf = typeof column === "number" ? ({ mask }: Need) => masks.get(mask as number) as Local<"v128"> : movingMasks(fn, p, column.first);
-        const needs = needsOf(slidingOf(p), choice.tile, row, typeof column === "number" ? column : column.starts, choice.ahead > 0);
-        emitTile(context, p, choice, needs, { weights, bias, maskOf }, input, output);
+        const parts = partsOf(p, choice, row, typeof column === "number" ? column : column.starts);
+        emitTile(context, p, choice, parts, { weights, bias, maskOf }, input, output);
       });
       fn.set(outPlane, i32.add(outPlane, i32.const(4 * p.outStride)));
     });
@@ -132,6 +138,30 @@ const tileCandidates: readonly Tile[] = [
 ];
 
 const slidingOf = (p: WindowProblem): Sliding => ({ taps: p.taps, inPitch: p.region.inPitch, columnStep: p.columnStep, border: p.border });
+
+/** A part of a tile whose vectors are made together. */
+interface Part {
+  readonly needs: readonly Need[];
+  /** Rows whose combination stands for a loaded vector, in elements from where it is loaded. */
+  readonly lines: readonly number[];
+  /** Elements from the tile's first input to the part's, and its first accumulator. */
+  readonly input: number;
+  readonly accumulator: number;
+}
+
+/** The parts of a tile at an output row and column (or at all of some columns): all at once, or with `rowTaps` each row by itself. */
+function partsOf(p: WindowProblem, { tile, ahead }: WindowChoice, row: number, column: number | readonly number[]): Part[] {
+  const sliding = slidingOf(p);
+  if (p.rowTaps === undefined) return [{ needs: needsOf(sliding, tile, row, column, ahead > 0), lines: [0], input: 0, accumulator: 0 }];
+  const first = p.taps.slice(0, p.rowTaps);
+  // The rows are put together already: what is left is a window of one row, inside of a plane of one row.
+  const border = p.border && { ...p.border, rows: 1, top: 0, rowStep: 0, taps: p.border.taps.slice(0, first.length).map(([, x]) => [0, x] as const) };
+  const needs = needsOf({ ...sliding, taps: first, border }, { rows: 1, vectors: tile.vectors }, 0, column, ahead > 0);
+  return Array.from({ length: tile.rows }, (_, r) => {
+    const lines = p.taps.filter((_, t) => t % first.length === 0 && rowInside(sliding, row + r, t)).map((tap) => tap - (first[0] as number));
+    return { needs: lines.length === 0 ? [] : needs, lines, input: r * p.region.inPitch, accumulator: r * tile.vectors };
+  });
+}
 
 const rowKind = (p: WindowProblem, tile: Tile) => (start: number) =>
   Array.from({ length: tile.rows }, (_, r) => p.taps.map((_, t) => (rowInside(slidingOf(p), start + r, t) ? 1 : 0)).join("")).join();
@@ -257,7 +287,7 @@ interface Shared {
   readonly maskOf: (need: Need) => Local<"v128">;
 }
 
-function emitTile(context: EmitContext, p: WindowProblem, choice: WindowChoice, needs: readonly Need[], { weights, bias, maskOf }: Shared, input: Address, output: Address): void {
+function emitTile(context: EmitContext, p: WindowProblem, choice: WindowChoice, parts: readonly Part[], { weights, bias, maskOf }: Shared, input: Address, output: Address): void {
   const { fn, target, operand } = context;
   const { tile } = choice;
   const acc = fn.locals("v128", tile.rows * tile.vectors);
@@ -267,18 +297,20 @@ function emitTile(context: EmitContext, p: WindowProblem, choice: WindowChoice, 
     for (const a of acc) fn.set(a, p.bias ? bias : f32x4.const(0));
     acc.forEach((_, i) => started.add(i));
   }
-  const combine = (a: Local<"v128">, x: V128, tap: number): V128 =>
-    p.kind === "depthwise" ? madd(target, x, weights[tap] as V128, a) : p.kind === "max" ? f32x4.max(a, x) : f32x4.add(a, x);
+  const pool = (a: Local<"v128">, x: Local<"v128">): V128 => (p.kind === "max" ? maxOrNaN(target, a, x) : f32x4.add(a, x));
+  const combine = (a: Local<"v128">, x: Local<"v128">, tap: number): V128 => (p.kind === "depthwise" ? madd(target, x, weights[tap] as V128, a) : pool(a, x));
   const masked = (need: Need, loaded: Local<"v128">): Local<"v128"> => {
     if (need.mask === 15) return loaded;
     const mask = maskOf(need);
     return fn.let(outside === 0 ? v128.and(loaded, mask) : v128.bitselect(loaded, f32x4.const(outside), mask));
   };
-  emitNeeds(fn, target, p.columnStep, choice, needs, input, masked, ({ accumulator, tap }, x) => {
-    const a = acc[accumulator] as Local<"v128">;
-    fn.set(a, started.has(accumulator) ? combine(a, x, tap) : x);
-    started.add(accumulator);
-  });
+  for (const part of parts)
+    emitNeeds(fn, target, p.columnStep, choice, part, input, pool, masked, (use, x) => {
+      const accumulator = part.accumulator + use.accumulator;
+      const a = acc[accumulator] as Local<"v128">;
+      fn.set(a, started.has(accumulator) ? combine(a, x, use.tap) : x);
+      started.add(accumulator);
+    });
   acc.forEach((a, i) => {
     if (!started.has(i)) fn.set(a, f32x4.const(outside));
   });
@@ -300,21 +332,25 @@ function emitNeeds(
   target: Target,
   columnStep: 1 | 2,
   { ahead, shifts }: WindowChoice,
-  needs: readonly Need[],
+  { needs, lines, input: start }: Part,
   input: Address,
+  pool: (a: Local<"v128">, x: Local<"v128">) => V128,
   masked: (need: Need, vector: Local<"v128">) => Local<"v128">,
   combine: (use: Use, vector: Local<"v128">) => void,
 ): void {
   const plan = planVectors(needs, columnStep, shifts);
-  const addressOf = addresses(fn, target, input, plan);
+  const addressOf = addresses(fn, target, { base: input.base, offset: input.offset + 4 * start }, plan, lines);
   const made: Local<"v128">[] = [];
   const ready = new Map<number, Local<"v128">>();
   for (const action of schedule(needs, plan, ahead)) {
     if ("step" in action) {
       const step = plan.steps[action.step] as VectorStep;
       if ("load" in step) {
-        const { base, offset } = addressOf(4 * step.load);
-        made[action.step] = fn.let(v128.load(base, offset));
+        const rows = lines.map((line) => {
+          const { base, offset } = addressOf(4 * (step.load + line));
+          return fn.let(v128.load(base, offset));
+        });
+        made[action.step] = rows.reduce((a, x) => fn.let(pool(a, x)));
       } else made[action.step] = fn.let(v128.shuffle(made[step.low] as V128, made[step.high] as V128, step.lanes));
       continue;
     }
@@ -328,9 +364,15 @@ function emitNeeds(
 /**
  * Addresses of byte offsets from one that may be negative. Where static offsets fold into loads as multiples only, offsets that leave the same rest share an address.
  */
-function addresses(fn: FunctionBuilder, target: Target, { base, offset }: Address, { steps }: VectorPlan): (bytes: number) => { base: I32; offset: number } {
+function addresses(
+  fn: FunctionBuilder,
+  target: Target,
+  { base, offset }: Address,
+  { steps }: VectorPlan,
+  lines: readonly number[],
+): (bytes: number) => { base: I32; offset: number } {
   const multiple = foldsOffset(target, 4100) ? 1 : 16;
-  const least = Math.min(0, ...steps.flatMap((step) => ("load" in step ? [offset + 4 * step.load] : [])));
+  const least = Math.min(0, ...steps.flatMap((step) => ("load" in step ? lines.map((line) => offset + 4 * (step.load + line)) : [])));
   const moved = new Map<number, Local<"i32">>();
   return (bytes) => {
     const rest = (((offset + bytes - least) % multiple) + multiple) % multiple;
