@@ -1,16 +1,22 @@
 import { type F32, f32, f32x4, type I32, i32, type V128, v128 } from "../codegen/wasm/code.ts";
 import type { FunctionBuilder, FunctionRef, Local } from "../codegen/wasm/function.ts";
 import { i32Params, type ModuleBuilder } from "../codegen/wasm/module.ts";
-import { filterTransform, mapSix, type Six, transpose, transposeHigh, winogradPoints } from "../kernels/winograd.ts";
+import { filterTransform, mapSix, type Six, transpose, transposeHigh, type WinogradTaps, winogradPoints } from "../kernels/winograd.ts";
 
-const taps = 9;
-const filterBytes = 4 * taps;
+/** Filters of `kernel`×`kernel` taps for windows of a stride; those of a larger stride fall into its phases, each a channel. */
+export interface WinogradFilters {
+  readonly kernel: number;
+  readonly stride: number;
+}
+
+/** Taps a side of each phase; where fewer are left, the last are 0. */
+export const phaseTaps = ({ kernel, stride }: WinogradFilters): number => Math.ceil(kernel / stride);
 
 interface Filters {
   readonly from: Local<"i32">;
   readonly to: Local<"i32">;
   readonly m: Local<"i32">;
-  readonly channels: Local<"i32">;
+  readonly channels: I32;
   /** Filters a block. */
   readonly filters: Local<"i32">;
   /** Filters a group. */
@@ -25,10 +31,12 @@ interface Target {
 }
 
 /**
- * winograd(from, to, m, channels, filters, group): [m][channel][3×3] → G g Gᵀ: [group][point][block of `filters` filters][channel][filter of the block], as
+ * winograd(from, to, m, channels, filters, group): [m][channel][kernel × kernel] → G g Gᵀ: [group][point][block of `filters` filters][channel and phase][filter of the block], as
  * f32-winograd reads them.
  */
-export function emitWinograd(builder: ModuleBuilder): FunctionRef {
+export function emitWinograd(builder: ModuleBuilder, shape: WinogradFilters): FunctionRef {
+  const phases = shape.stride ** 2;
+  const filterBytes = 4 * shape.kernel ** 2;
   return builder.function(i32Params(6), (fn, ...params) => {
     const [from, to, m, channels, filters, group] = params as [Local<"i32">, Local<"i32">, Local<"i32">, Local<"i32">, Local<"i32">, Local<"i32">];
     const row = fn.let(i32.const(0));
@@ -36,28 +44,59 @@ export function emitWinograd(builder: ModuleBuilder): FunctionRef {
     const width = fn.local("i32");
     const filterStride = fn.let(i32.mul(channels, i32.const(filterBytes)));
     fn.while(i32.ltU(row, m), () => {
-      setTarget(fn, { from, to, m, channels, filters, group }, row, target);
+      setTarget(fn, { from, to, m, channels: phases === 1 ? channels : i32.mul(channels, i32.const(phases)), filters, group }, row, target);
       fn.set(width, i32.shrU(target.channelStep, i32.const(2)));
       const source = fn.let(i32.add(from, i32.mul(row, filterStride)));
-      fn.if(
-        i32.ltU(width, i32.const(4)),
-        () => transformEach(fn, source, width, channels, filterStride, target),
-        () => transformFours(fn, source, width, channels, filterStride, target),
-      );
+      const each = () => transformEach(fn, shape, source, width, channels, filterStride, target);
+      if (shape.kernel === 3 && shape.stride === 1) fn.if(i32.ltU(width, i32.const(4)), each, () => transformFours(fn, source, width, channels, filterStride, target));
+      else each();
       fn.set(row, i32.add(row, width));
     });
   });
 }
 
 /** A block of filters, one after the other. */
-function transformEach(fn: FunctionBuilder, from: I32, width: I32, channels: I32, filterStride: I32, target: Target): void {
-  const g = fn.locals("f32", taps);
+function transformEach(fn: FunctionBuilder, shape: WinogradFilters, from: I32, width: I32, channels: I32, filterStride: I32, target: Target): void {
+  const taps = phaseTaps(shape) as WinogradTaps;
+  const g = fn.locals("f32", taps ** 2);
   const first = fn.let(i32.const(0));
   fn.for(first, width, 1, () => {
     const source = fn.let(i32.add(from, i32.mul(first, filterStride)));
-    forEachChannel(fn, [source], channels, first, target, (place) => {
-      g.forEach((tap, t) => fn.set(tap, f32.load(source, 4 * t)));
-      storeTransformed(fn, g, place, target.pointStep);
+    forEachChannel(fn, 4 * shape.kernel ** 2, [source], channels, first, target, (place) => {
+      if (shape.stride === 1) {
+        g.forEach((tap, t) => fn.set(tap, f32.load(source, 4 * t)));
+        storeTransformed(fn, taps, g, place, target.pointStep);
+        return fn.set(place, i32.add(place, target.channelStep));
+      }
+      forEachPhase(fn, shape, g, source, () => {
+        storeTransformed(fn, taps, g, place, target.pointStep);
+        fn.set(place, i32.add(place, target.channelStep));
+      });
+    });
+  });
+}
+
+/** Sets the taps of each phase of the filter at `source`. */
+function forEachPhase(fn: FunctionBuilder, { kernel, stride }: WinogradFilters, g: readonly Local<"f32">[], source: I32, body: () => void): void {
+  const taps = phaseTaps({ kernel, stride });
+  /** Phases whose last tap is in the filter. */
+  const full = i32.const(kernel - stride * (taps - 1));
+  const [y, x] = [fn.let(i32.const(0)), fn.let(i32.const(0))];
+  fn.for(y, i32.const(stride), 1, () => {
+    fn.set(x, i32.const(0));
+    fn.for(x, i32.const(stride), 1, () => {
+      const at = fn.let(i32.add(source, i32.shl(i32.add(i32.mul(y, i32.const(kernel)), x), i32.const(2))));
+      const rowFull = fn.let(i32.ltU(y, full));
+      const columnFull = fn.let(i32.ltU(x, full));
+      g.forEach((tap, t) => {
+        const [u, v] = [Math.floor(t / taps), t % taps];
+        const [lastRow, lastColumn] = [u === taps - 1, v === taps - 1];
+        const inside = lastRow && lastColumn ? i32.and(rowFull, columnFull) : lastRow ? rowFull : lastColumn ? columnFull : undefined;
+        const offset = 4 * stride * (u * kernel + v);
+        if (inside === undefined) return fn.set(tap, f32.load(at, offset));
+        fn.set(tap, f32.select(f32.load(i32.select(at, source, inside), offset), f32.const(0), inside));
+      });
+      body();
     });
   });
 }
@@ -70,19 +109,29 @@ function transformFours(fn: FunctionBuilder, from: I32, width: I32, channels: I3
     const first = fn.let(i32.select(start, last, i32.ltS(start, last)));
     const sources = [fn.let(i32.add(from, i32.mul(first, filterStride)))];
     for (let f = 1; f < 4; f++) sources.push(fn.let(i32.add(sources[f - 1] as I32, filterStride)));
-    forEachChannel(fn, sources, channels, first, target, (place) => storeFour(fn, sources, place, target.pointStep));
+    forEachChannel(fn, 36, sources, channels, first, target, (place) => {
+      storeFour(fn, sources, place, target.pointStep);
+      fn.set(place, i32.add(place, target.channelStep));
+    });
   });
 }
 
-/** Walks the channels of filters that follow one another, the first of which is number `first` of its block. */
-function forEachChannel(fn: FunctionBuilder, sources: readonly Local<"i32">[], channels: I32, first: I32, { at, channelStep }: Target, body: (place: Local<"i32">) => void): void {
+/** Walks the channels of filters that follow one another, the first of which is number `first` of its block; `body` moves the place on. */
+function forEachChannel(
+  fn: FunctionBuilder,
+  filterBytes: number,
+  sources: readonly Local<"i32">[],
+  channels: I32,
+  first: I32,
+  { at }: Target,
+  body: (place: Local<"i32">) => void,
+): void {
   const place = fn.let(i32.add(at, i32.shl(first, i32.const(2))));
   const left = fn.let(channels);
   fn.doWhile(
     () => {
       body(place);
       for (const source of sources) fn.set(source, i32.add(source, i32.const(filterBytes)));
-      fn.set(place, i32.add(place, channelStep));
       fn.set(left, i32.sub(left, i32.const(1)));
     },
     () => left,
@@ -104,7 +153,7 @@ function storeFour(fn: FunctionBuilder, sources: readonly I32[], place: I32, poi
 
 /** G g of four filters. The rows of points p and −p differ in the sign of the middle term only. */
 function filterVectors(fn: FunctionBuilder, g0: V128, g1: V128, g2: V128): Six<Local<"v128">> {
-  const term = (point: number, k: number, g: V128) => f32x4.mul(f32x4.const(filterTransform[point]?.[k] as number), g);
+  const term = (point: number, k: number, g: V128) => f32x4.mul(f32x4.const(filterTransform(3)[point]?.[k] as number), g);
   const pair = (point: number): readonly [V128, V128] => {
     const even = fn.let(f32x4.add(term(point, 0, g0), term(point, 2, g2)));
     const odd = fn.let(term(point, 1, g1));
@@ -129,15 +178,24 @@ function setTarget(fn: FunctionBuilder, { to, m, channels, filters, group }: Fil
   fn.set(pointStep, i32.mul(inGroup, i32.shl(channels, i32.const(2))));
 }
 
-function storeTransformed(fn: FunctionBuilder, g: readonly Local<"f32">[], target: I32, pointStep: I32): void {
+function storeTransformed(fn: FunctionBuilder, taps: WinogradTaps, g: readonly Local<"f32">[], target: I32, pointStep: I32): void {
   const dot = (coefficients: readonly number[], values: readonly F32[]): F32 =>
     coefficients
       .map((c, i) => (c === 0 ? undefined : c === 1 ? values[i] : f32.mul(f32.const(c), values[i] as F32)))
       .reduce((a, b) => (a === undefined ? b : b === undefined ? a : f32.add(a, b))) as F32;
   const to = fn.let(target);
-  for (const u of filterTransform) {
-    const column = [0, 1, 2].map((j) => fn.let(dot(u, [g[j] as F32, g[3 + j] as F32, g[6 + j] as F32])));
-    for (const v of filterTransform) {
+  const transform = filterTransform(taps);
+  const indices = Array.from({ length: taps }, (_, i) => i);
+  for (const u of transform) {
+    const column = indices.map((j) =>
+      fn.let(
+        dot(
+          u,
+          indices.map((i) => g[i * taps + j] as F32),
+        ),
+      ),
+    );
+    for (const v of transform) {
       fn.storeF32(to, dot(v, column));
       fn.set(to, i32.add(to, pointStep));
     }

@@ -12,7 +12,7 @@ import { emitLevels } from "./prepare-levels.ts";
 import { emitPack } from "./prepare-pack.ts";
 import { emitPairRows } from "./prepare-pairs.ts";
 import { emitRows, emitTable } from "./prepare-stream.ts";
-import { emitWinograd } from "./prepare-winograd.ts";
+import { emitWinograd, type WinogradFilters } from "./prepare-winograd.ts";
 
 /**
  * What all weights of a module share. Few functions that are called often: so most of the work runs in optimized code, where code made for each weight would
@@ -24,7 +24,7 @@ export interface PrepareFunctions {
   readonly scatter: () => FunctionRef;
   readonly levels: (sparse: boolean) => FunctionRef;
   readonly pack: () => FunctionRef;
-  readonly winograd: () => FunctionRef;
+  readonly winograd: (shape: WinogradFilters) => FunctionRef;
   readonly rows: (shape: Pick<StreamShape, "group" | "filters" | "alike">) => FunctionRef;
 }
 
@@ -42,7 +42,7 @@ export function prepareFunctions(builder: ModuleBuilder): PrepareFunctions {
     scatter: () => once(emitScatter),
     levels: (sparse) => once((b) => emitLevels(b, sparse), `levels ${sparse}`),
     pack: () => once(emitPack),
-    winograd: () => once(emitWinograd),
+    winograd: (shape) => once((b) => emitWinograd(b, shape), `winograd ${shape.kernel} ${shape.stride}`),
     rows: (shape) => (shape.alike ? once((b) => emitRows(b, shape), `rows ${shape.group} ${shape.filters}`) : once(emitPairRows)),
   };
 }
@@ -88,7 +88,7 @@ export function emitPrepare(fn: FunctionBuilder, constant: StoredConstant, spec:
     case "pack":
       return fn.call(functions.pack(), [rowMajor(), to, ...numbers(spec.m, spec.depth, spec.filters)]);
     case "winograd":
-      return fn.call(functions.winograd(), [rowMajor(), to, ...numbers(spec.m, spec.channels, spec.filters, spec.group)]);
+      return fn.call(functions.winograd(spec), [rowMajor(), to, ...numbers(spec.m, spec.channels, spec.filters, spec.group)]);
     case "stream": {
       const nonZeros = findNonZeros();
       emitTable(fn, spec, table);

@@ -21,7 +21,7 @@ export interface KernelTemplate<P = unknown, C = unknown> {
   /** Whether a vector of input, once loaded, serves several filters or rows of output. Absent where no choice does that. */
   sharesLoads?(problem: P, choice: C): boolean;
   /** The problem with all that hardly changes its time rounded, so that like problems share measurements; left out, the problem itself. */
-  digest?(problem: P): P;
+  digest?(problem: P): object;
   /** Name of the problem's number, if it has one, that scales its cost and hardly changes which choice is best: problems that differ in nothing else share choices. */
   readonly amount?: string;
   /** Number of independent work items. */

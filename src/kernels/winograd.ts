@@ -4,9 +4,9 @@ import type { FunctionBuilder, Local } from "../codegen/wasm/function.ts";
 import { madd, nmadd } from "./vector-math.ts";
 
 /**
- * Winograd's minimal filtering F(4×4, 3×3) (arXiv 1509.09308): y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A, 36 products in place of 144 for 4×4 outputs y of
- * a 6×6 tile d. It evaluates polynomials at 0, ±a, ±b and ∞. With a = 5/8 and b = 3/2 every constant is a short binary fraction, and the
- * error is a quarter of that of the usual ±1, ±2: twice that of the plain sum.
+ * Winograd's minimal filtering F(m×m, r×r) with m + r − 1 = 6 (arXiv 1509.09308): y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A, 36 products for the m×m outputs y of a 6×6 tile d: in place of
+ * 144 for 3×3 filters, of 144 for 4×4 and of 100 for 5×5. It evaluates polynomials at 0, ±a, ±b and ∞, so that Bᵀ is the same for all. With a = 5/8 and b = 3/2 every constant is a short
+ * binary fraction, and the error is a quarter of that of the usual ±1, ±2: twice that of the plain sum.
  */
 const a = 5 / 8;
 const b = 3 / 2;
@@ -16,14 +16,18 @@ export const winogradPoints = 36;
 
 const finite = [0, a, -a, b, -b];
 
-/** G, 6×3: the filter's polynomial at each point, divided by the product of the point's distances to the others. */
-export const filterTransform: readonly (readonly [number, number, number])[] = [
-  ...finite.map((p): readonly [number, number, number] => {
-    const scale = 1 / finite.reduce((product, q) => (q === p ? product : product * (p - q)), 1);
-    return [scale, p * scale, p * p * scale];
-  }),
-  [0, 0, 1],
-];
+/** Taps a side of the filters, r. */
+export type WinogradTaps = 3 | 4 | 5;
+
+/** Outputs a side of a tile, m. */
+export const outputsOf = (taps: WinogradTaps): 4 | 3 | 2 => (7 - taps) as 4 | 3 | 2;
+
+/** G, 6×r: the filter's polynomial at each point, divided by the product of the point's distances to the others. */
+export const filterTransform = (taps: WinogradTaps): readonly (readonly number[])[] => {
+  const powers = Array.from({ length: taps }, (_, i) => i);
+  const scale = (p: number): number => 1 / finite.reduce((product, q) => (q === p ? product : product * (p - q)), 1);
+  return [...finite.map((p) => powers.map((i) => p ** i * scale(p))), powers.map((i) => (i === taps - 1 ? 1 : 0))];
+};
 
 export type Six<T> = readonly [T, T, T, T, T, T];
 export type Four<T> = readonly [T, T, T, T];
@@ -50,21 +54,20 @@ export function inputTransform(fn: FunctionBuilder, target: Target): (d: Six<Loc
   };
 }
 
-/** Aᵀm. */
-export function outputTransform(fn: FunctionBuilder, target: Target): (m: Six<V128>) => Four<V128> {
-  const [ca, cb, a2, b2, a3, b3] = mapSix([a, b, a * a, b * b, a ** 3, b ** 3], (value) => fn.let(f32x4.const(value)));
+/** Aᵀm, of which the last output also takes the product at ∞. */
+export function outputTransform(fn: FunctionBuilder, target: Target, outputs: 4 | 3 | 2): (m: Six<V128>) => V128[] {
+  const powersOf = (p: number) => Array.from({ length: outputs }, (_, i) => (i === 0 ? undefined : fn.let(f32x4.const(p ** i))));
+  const [ofA, ofB] = [powersOf(a), powersOf(b)];
   return ([m0, m1, m2, m3, m4, m5]) => {
     const [p1, n1, p2, n2] = mapFour([m1, m2, m3, m4], (m) => fn.let(m));
-    const even1 = fn.let(f32x4.add(p1, n1));
-    const odd1 = fn.let(f32x4.sub(p1, n1));
-    const even2 = fn.let(f32x4.add(p2, n2));
-    const odd2 = fn.let(f32x4.sub(p2, n2));
-    return [
-      f32x4.add(f32x4.add(m0, even1), even2),
-      madd(target, ca, odd1, f32x4.mul(cb, odd2)),
-      madd(target, a2, even1, f32x4.mul(b2, even2)),
-      madd(target, a3, odd1, madd(target, b3, odd2, m5)),
-    ];
+    const even = [fn.let(f32x4.add(p1, n1)), fn.let(f32x4.add(p2, n2))] as const;
+    const odd = [fn.let(f32x4.sub(p1, n1)), fn.let(f32x4.sub(p2, n2))] as const;
+    return Array.from({ length: outputs }, (_, i) => {
+      if (i === 0) return f32x4.add(f32x4.add(m0, even[0]), even[1]);
+      const [x, y] = i % 2 === 0 ? even : odd;
+      const [ca, cb] = [ofA[i] as V128, ofB[i] as V128];
+      return madd(target, ca, x, i === outputs - 1 ? madd(target, cb, y, m5) : f32x4.mul(cb, y));
+    });
   };
 }
 

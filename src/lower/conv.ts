@@ -8,12 +8,12 @@ import { f32Gemm, type GemmChoice, type GemmProblem, type GemmWeights, weightSla
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../kernels/wasm/f32-spmm.ts";
 import { f32Winograd, type WinogradChoice, type WinogradProblem, winogradScratch } from "../kernels/wasm/f32-winograd.ts";
 import { streamBytes } from "../kernels/weight-stream.ts";
-import { winogradPoints } from "../kernels/winograd.ts";
+import { type WinogradTaps, winogradPoints } from "../kernels/winograd.ts";
 import type { LoweringContext, Placed } from "./context.ts";
 import { type ConvProblem, finishConv, finishCost } from "./conv-problem.ts";
 import { groupOf, packNow, zerosOf } from "./filters.ts";
 import type { Place } from "./kernel-graph.ts";
-import { type Layout, linear, roundUp, samePlaces, withoutPadding } from "./layout.ts";
+import { type Layout, linear, phaseStride, roundUp, samePlaces, withoutPadding } from "./layout.ts";
 import { emitDepthwise } from "./sliding.ts";
 import { liveStream } from "./sparse.ts";
 import { spmmOfLines, streamOf } from "./spmm.ts";
@@ -45,7 +45,7 @@ interface Sources {
   product(walk: Walk): GemmProblem;
   /** For weights whose zeros are known when compiling. */
   sparse?(walk: Walk): SpmmProblem;
-  /** For 3×3 windows of stride 1, likewise. */
+  /** For windows that Winograd's algorithm suits, likewise. */
   winograd?(walk: Walk): WinogradProblem;
 }
 
@@ -70,6 +70,8 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
   const taps = windowTaps(input.layout, window);
   const channelStride = input.layout.strides[1] as number;
   const shared = { m: filters, bias: conv.b !== undefined };
+  const winogradTaps = winogradTapsOf(ctx, conv);
+  const stride = window.strides[0];
   const live = group === 1 ? ctx.sparse.get(w) : undefined;
   const zeros = isConstant(w) ? zerosOf(w) : live && { nonZeros: live.places.length, paired: false };
   // Without zeros there is nothing to skip, and the sparse form takes twice the memory.
@@ -84,7 +86,17 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
     lanes,
     product: (walk) => ({ ...shared, channels: perGroup, channelStride, taps, weights, ...walk }),
     ...(sparsity === undefined ? {} : { sparse: (walk) => ({ ...shared, ...sparsity, channels: perGroup, channelStride, taps, ...walk }) }),
-    ...(suitsWinograd(ctx, conv) ? { winograd: (walk) => ({ ...shared, channels: perGroup, channelStride, ...walk }) } : {}),
+    ...(winogradTaps === undefined
+      ? {}
+      : {
+          winograd: (walk) => ({
+            ...shared,
+            channels: perGroup * stride ** 2,
+            channelStride: stride === 1 ? channelStride : phaseStride(input.layout),
+            taps: winogradTaps,
+            ...walk,
+          }),
+        }),
   };
   const plan = choosePlan(ctx, conv, sources);
   const output = plan.junk ? { buffer: ctx.buffer(`${y.name}~`, plan.output.size), offset: 0, layout: plan.output } : ctx.write(y, plan.output);
@@ -122,10 +134,16 @@ function emitDense(ctx: LoweringContext, conv: ConvProblem): void {
   if (plan.junk) finishConv(ctx, conv, output);
 }
 
-/** Whether the kernel's transforms are made for the window; its filters are transformed while loading. */
-function suitsWinograd(ctx: LoweringContext, { x, w, window }: ConvProblem): boolean {
-  const geometry = [...window.kernel, ...window.strides, ...window.dilations].join() === "3,3,1,1,1,1";
-  return geometry && ctx.options.winograd && ctx.options.layout && isConstant(w) && !ctx.isBatched(x);
+/**
+ * Taps a side of the window, or of each phase of one with a stride, if the kernel's transforms are made for them: 3×3 to 5×5 with stride 1, up to 10×10 with stride 2, and so on. Filters are
+ * transformed while loading.
+ */
+function winogradTapsOf(ctx: LoweringContext, { x, w, window }: ConvProblem): WinogradTaps | undefined {
+  const [kernel, stride] = [window.kernel[0], window.strides[0]];
+  if (window.kernel[1] !== kernel || window.strides[1] !== stride || window.dilations.some((d) => d > 1)) return undefined;
+  if (!ctx.options.winograd || !ctx.options.layout || !isConstant(w) || ctx.isBatched(x)) return undefined;
+  const taps = Math.ceil(kernel / stride);
+  return taps === 3 || taps === 4 || taps === 5 ? taps : undefined;
 }
 
 interface Operand {
@@ -134,7 +152,7 @@ interface Operand {
 }
 
 /** The filters of one group as the kernel wants them, and where it needs one its table of taps. */
-function weightsOf(ctx: LoweringContext, { w, group }: ConvProblem, sources: Sources, { walk, choice }: Plan, g: number): Place[] {
+function weightsOf(ctx: LoweringContext, { w, group, window }: ConvProblem, sources: Sources, { walk, choice }: Plan, g: number): Place[] {
   const { m, taps, channels, weights } = sources.product(walk);
   const depth = channels * taps.length;
   if ("spmm" in choice) {
@@ -146,8 +164,10 @@ function weightsOf(ctx: LoweringContext, { w, group }: ConvProblem, sources: Sou
   }
   if ("winograd" in choice) {
     const { group: perGroup, product } = choice.winograd;
-    const spec = { kind: "winograd", m, channels, filters: product.filters, group: perGroup } as const;
-    return [{ buffer: ctx.weights(groupOf(w as ConstantValue, g, group), spec, winogradPoints * m * channels * 4 + weightSlack), offset: 0 }];
+    const { kernel, strides } = window;
+    const spec = { kind: "winograd", m, channels, filters: product.filters, group: perGroup, kernel: kernel[0], stride: strides[0] } as const;
+    const bytes = winogradPoints * m * channels * strides[0] ** 2 * 4 + weightSlack;
+    return [{ buffer: ctx.weights(groupOf(w as ConstantValue, g, group), spec, bytes), offset: 0 }];
   }
   const filters = weights.kind === "packed" ? packed(ctx, w, g, group, m, depth, choice.gemm.filters) : rowMajor(ctx, w, g * m * depth);
   return taps.length > 1 ? [filters, ctx.table(taps.map((t) => 4 * t))] : [filters];
@@ -182,7 +202,8 @@ function choosePlan(ctx: LoweringContext, conv: ConvProblem, { input, windowed, 
     const times = batches * conv.group;
     const gemm = ctx.best(f32Gemm, product(walk));
     const spmm = sparse && ctx.best(sparseProduct, sparse(walk));
-    const transformed = winograd && region.h >= 4 && !junk ? ctx.best(f32Winograd, winograd(walk)) : undefined;
+    const problem = winograd && region.h >= 4 && !junk ? winograd(walk) : undefined;
+    const transformed = problem && (problem.taps === 3 || !problem.residual) ? ctx.best(f32Winograd, problem) : undefined;
     if (transformed !== undefined) plans.push({ output, walk, junk, choice: { winograd: transformed.choice }, cost: transformed.cost * times + extraCost });
     if (gemm !== undefined) plans.push({ output, walk, junk, choice: { gemm: gemm.choice }, cost: gemm.cost * times + extraCost });
     if (spmm !== undefined) plans.push({ output, walk, junk, choice: { spmm: spmm.choice }, cost: spmm.cost * times + extraCost });

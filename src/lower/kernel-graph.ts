@@ -53,8 +53,16 @@ export type PrepareSpec =
   | { readonly kind: "pack"; readonly m: number; readonly depth: number; readonly filters: number }
   /** The stream of f32-spmm and f32-spmv: entry (m, c·taps + t) has byte offset 4 · (c · channelStride + taps[t]). */
   | ({ readonly kind: "stream"; readonly channelStride: number } & StreamShape)
-  /** The transformed filters of f32-winograd, `group` filters a group and `filters` a block. */
-  | { readonly kind: "winograd"; readonly m: number; readonly channels: number; readonly filters: number; readonly group: number };
+  /** The transformed filters of f32-winograd, `group` filters a group and `filters` a block, of windows with so many taps a side and that stride. */
+  | {
+      readonly kind: "winograd";
+      readonly m: number;
+      readonly channels: number;
+      readonly filters: number;
+      readonly group: number;
+      readonly kernel: number;
+      readonly stride: number;
+    };
 
 export interface PrepareTask {
   readonly constant: StoredConstant;

@@ -6,6 +6,7 @@ import type { ConstantEncoding } from "../../src/artifact/manifest.ts";
 import { i32Params, ModuleBuilder } from "../../src/codegen/wasm/module.ts";
 import { emitPrepare, prepareFunctions } from "../../src/generate/prepare.ts";
 import { hasPairedFilters, type StreamShape, streamBytes } from "../../src/kernels/weight-stream.ts";
+import type { WinogradTaps } from "../../src/kernels/winograd.ts";
 import type { PrepareSpec, StoredConstant } from "../../src/lower/kernel-graph.ts";
 import { stagingOf } from "../../src/lower/staging.ts";
 import { noise } from "../kernels/problems.ts";
@@ -173,12 +174,21 @@ describe("prepare", () => {
       filters: fc.constantFrom(4, 6, 1, 5, 3, 8),
       blocks: fc.constantFrom(1, 2, 5),
       zeros: fc.constantFrom(0.5, 0.9, 0, 1),
+      window: fc.constantFrom<readonly [number, number]>([3, 1], [5, 1], [7, 2], [4, 1], [6, 2], [5, 2], [11, 4]),
     };
     fc.assert(
-      fc.property(fc.record(sizes), fc.integer({ min: 1, max: 1 << 30 }), ({ m, channels, filters, blocks, zeros }, seed) => {
-        const w = prune(noise(seed, "w", m * channels * 9), channels * 9, zeros, [2]).map((v) => Math.round(v * 50) / 50 + 0);
-        const wanted = winogradWeights(w, m, channels, filters * blocks, filters);
-        check(w, [m, channels, 3, 3], { kind: "winograd", m, channels, filters, group: filters * blocks }, words(wanted), 2e-6);
+      fc.property(fc.record(sizes), fc.integer({ min: 1, max: 1 << 30 }), ({ m, channels, filters, blocks, zeros, window: [kernel, stride] }, seed) => {
+        const size = kernel ** 2;
+        const w = prune(noise(seed, "w", m * channels * size), channels * size, zeros, [2]).map((v) => Math.round(v * 50) / 50 + 0);
+        const taps = Math.ceil(kernel / stride) as WinogradTaps;
+        // The phases of each channel follow one another.
+        const phases = Float32Array.from({ length: m * channels * (stride * taps) ** 2 }, (_, i) => {
+          const [plane, phase, tap] = [Math.floor(i / (stride * taps) ** 2), Math.floor(i / taps ** 2) % stride ** 2, i % taps ** 2];
+          const [y, x] = [Math.floor(tap / taps) * stride + Math.floor(phase / stride), (tap % taps) * stride + (phase % stride)];
+          return y < kernel && x < kernel ? (w[plane * size + y * kernel + x] as number) : 0;
+        });
+        const wanted = winogradWeights(phases, m, channels * stride ** 2, filters * blocks, filters, taps);
+        check(w, [m, channels, kernel, kernel], { kind: "winograd", m, channels, filters, group: filters * blocks, kernel, stride }, words(wanted), 2e-6);
       }),
       { numRuns: 25 },
     );

@@ -12,25 +12,36 @@ const problems: fc.Arbitrary<WinogradProblem> = fc
   .record({
     m: fc.constantFrom(5, 7, 1, 2, 3, 13, 24, 31),
     channels: fc.constantFrom(3, 5, 1, 2, 7),
+    taps: fc.constantFrom<WinogradProblem["taps"]>(3, 4, 5),
     channelStep: fc.constantFrom(0, 1, 5, 64),
     h: sizes,
     w: sizes,
-    inGap: fc.constantFrom(2, 3, 6),
+    inGap: fc.constantFrom(0, 1, 4),
     outPitchGap: fc.constantFrom(0, 1, 7),
     outGap: fc.constantFrom(0, 1, 6),
     bias: fc.boolean(),
     residual: fc.boolean(),
     activation: activations,
   })
-  .map(({ m, channels, channelStep, h, w, inGap, outPitchGap, outGap, bias, residual, activation }) => {
-    const region = { h, w, inPitch: w + inGap, outPitch: w + outPitchGap };
-    return { m, channels, channelStride: (h + 2) * region.inPitch + channelStep, region, outStride: outSpan(region) + outGap, bias, residual, activation };
+  .map(({ m, channels, taps, channelStep, h, w, inGap, outPitchGap, outGap, bias, residual, activation }) => {
+    const region = { h, w, inPitch: w + taps - 1 + inGap, outPitch: w + outPitchGap };
+    return {
+      m,
+      channels,
+      taps,
+      channelStride: (h + taps - 1) * region.inPitch + channelStep,
+      region,
+      outStride: outSpan(region) + outGap,
+      bias,
+      residual: residual && taps === 3,
+      activation,
+    };
   });
 
 function check(p: WinogradProblem, seed: number, more: (choices: readonly WinogradChoice[]) => readonly WinogradChoice[]): void {
   const { region } = p;
-  const x = noise(seed, "x", (p.channels - 1) * p.channelStride + inSpan({ ...region, h: region.h + 2, w: region.w + 2 }));
-  const w = noise(seed, "w", p.m * p.channels * 9);
+  const x = noise(seed, "x", (p.channels - 1) * p.channelStride + inSpan({ ...region, h: region.h + p.taps - 1, w: region.w + p.taps - 1 }));
+  const w = noise(seed, "w", p.m * p.channels * p.taps ** 2);
   const bias = noise(seed, "bias", p.m);
   const outputSize = (p.m - 1) * p.outStride + outSpan(region);
   const residual = noise(seed, "residual", outputSize);
@@ -38,9 +49,10 @@ function check(p: WinogradProblem, seed: number, more: (choices: readonly Winogr
   forEachOutput(p, (m, row, column, index) => {
     let sum = (p.bias ? at(bias, m) : 0) + (p.residual ? at(residual, index) : 0);
     for (let c = 0; c < p.channels; c++)
-      for (let t = 0; t < 9; t++) sum += at(w, (m * p.channels + c) * 9 + t) * at(x, c * p.channelStride + (row + Math.floor(t / 3)) * region.inPitch + column + (t % 3));
+      for (let t = 0; t < p.taps ** 2; t++)
+        sum += at(w, (m * p.channels + c) * p.taps ** 2 + t) * at(x, c * p.channelStride + (row + Math.floor(t / p.taps)) * region.inPitch + column + (t % p.taps));
     // An output's error comes from the whole tile, not from its own terms only.
-    expected.set(index, activated(p.activation, sum, 9 * p.channels + 2, 8));
+    expected.set(index, activated(p.activation, sum, p.taps ** 2 * p.channels + 2, 8));
   });
   const choices = Object.values(targets).flatMap((target) => f32Winograd.choices(p, target));
   const scratch = Math.max(...[...choices, ...more(choices)].map((c) => winogradScratch(p, c)));
@@ -52,11 +64,18 @@ function check(p: WinogradProblem, seed: number, more: (choices: readonly Winogr
     scratch: { data: blank(scratch), scratch: true },
     y: { data: blank(outputSize) },
   };
-  checkKernel({ template: f32Winograd, problem: p, operands, expected, more, weights: (c: WinogradChoice) => winogradWeights(w, p.m, p.channels, c.group, c.product.filters) });
+  checkKernel({
+    template: f32Winograd,
+    problem: p,
+    operands,
+    expected,
+    more,
+    weights: (c: WinogradChoice) => winogradWeights(w, p.m, p.channels, c.group, c.product.filters, p.taps),
+  });
 }
 
 describe("f32-winograd", () => {
-  test("every choice computes the 3×3 convolution, whatever the size, with gaps between rows and planes", () => {
+  test("every choice computes the 3×3, 4×4 or 5×5 convolution, whatever the size, with gaps between rows and planes", () => {
     fuzz(problems, 6, (p, seed) => check(p, seed, () => []));
   });
 

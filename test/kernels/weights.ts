@@ -1,5 +1,5 @@
 import { type StreamShape, streamHeaderBytes } from "../../src/kernels/weight-stream.ts";
-import { filterTransform } from "../../src/kernels/winograd.ts";
+import { filterTransform, type WinogradTaps } from "../../src/kernels/winograd.ts";
 
 /** [⌈m / filters⌉][depth][filters], the last block with the filters that are left, from row-major [m][depth]. */
 export function packed(w: Float32Array, m: number, depth: number, filters: number): Float32Array {
@@ -83,12 +83,13 @@ export function prune(w: Float32Array, depth: number, zeros: number, emptyRows: 
   return w.map((value, i) => (Math.abs(value) < zeros || emptyRows.includes(Math.floor(i / depth)) ? 0 : value));
 }
 
-/** U = G g Gᵀ of every filter: [group][point][packed]. */
-export function winogradWeights(w: Float32Array, m: number, channels: number, group: number, filters: number): Float32Array {
+/** U = G g Gᵀ of every filter of taps × taps: [group][point][packed]. */
+export function winogradWeights(w: Float32Array, m: number, channels: number, group: number, filters: number, taps: WinogradTaps): Float32Array {
+  const transform = filterTransform(taps);
   const at = (f: number, c: number, i: number, j: number): number => {
-    const [u, v] = [filterTransform[i], filterTransform[j]] as [readonly number[], readonly number[]];
+    const [u, v] = [transform[i], transform[j]] as [readonly number[], readonly number[]];
     let sum = 0;
-    for (let t = 0; t < 9; t++) sum += (u[Math.floor(t / 3)] as number) * (v[t % 3] as number) * (w[(f * channels + c) * 9 + t] as number);
+    for (let t = 0; t < taps ** 2; t++) sum += (u[Math.floor(t / taps)] as number) * (v[t % taps] as number) * (w[(f * channels + c) * taps ** 2 + t] as number);
     return sum;
   };
   const out: number[] = [];

@@ -25,15 +25,28 @@ function convolution(part: Partial<typeof usual>): Graph {
 
 const kernels = (graph: Graph, options: LowerOptions = {}, target = targets["wasm-x64-relaxed"]) => lower(optimize(graph), target, options).calls.map((c) => c.template.name);
 
-describe("3×3 convolutions by Winograd's algorithm", () => {
+describe("convolutions by Winograd's algorithm", () => {
   test.each(Object.values(targets).map((t) => [t.name, t] as const))("are taken for dense weights on %s", (_, target) =>
     expect(kernels(convolution({}), {}, target)).toContain("f32-winograd"),
   );
 
   test("are not taken where they are switched off, or would not be right or fast", () => {
     expect(kernels(convolution({}), { winograd: false })).not.toContain("f32-winograd");
-    for (const part of [{ stride: 2 }, { dilation: 2 }, { kernel: 5 }, { kernel: 1, pad: 0 }, { h: 3 }, { zeros: 0.95 }])
+    for (const part of [{ stride: 2 }, { dilation: 2 }, { kernel: 7 }, { kernel: 5, pad: 2, residual: true }, { kernel: 1, pad: 0 }, { h: 3 }, { zeros: 0.95 }])
       expect(kernels(convolution(part)), JSON.stringify(part)).not.toContain("f32-winograd");
+  });
+
+  test.each([
+    { kernel: 5, pad: 2 },
+    { kernel: 7, stride: 2, pad: 3, w: 30, h: 31, channels: 12 },
+    { kernel: 5, stride: 2, pad: 1, w: 29, h: 30 },
+    { kernel: 11, stride: 4, pad: 2, w: 67, h: 63, channels: 6 },
+  ])("are taken for larger windows and the phases of strided ones: %o", (part) => {
+    const graph = convolution(part);
+    for (const target of Object.values(targets)) {
+      expect(kernels(graph, {}, target)).toContain("f32-winograd");
+      expectSame(graph, { x: randomTensor(graph.inputs[0]?.type.shape as number[], 5) }, target, 1e-5);
+    }
   });
 
   const sizes = fc.record({

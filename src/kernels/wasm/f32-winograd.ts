@@ -3,22 +3,25 @@ import { f32x4, type I32, i32, type V128, v128 } from "../../codegen/wasm/code.t
 import type { Local } from "../../codegen/wasm/function.ts";
 import { type Activation, noActivation } from "../../ir/activation.ts";
 import { defineKernel, type EmitContext } from "../kernel.ts";
-import { type Region, setTileOffsets, tilesOf } from "../region.ts";
+import { type Region, setTileOffsets, type Tile, tilesOf } from "../region.ts";
 import type { Reuse } from "../reuse.ts";
 import { emitActivation } from "../vector-math.ts";
-import { type Four, inputTransform, mapFour, mapSix, outputTransform, type Six, transpose, transposeHigh, winogradPoints } from "../winograd.ts";
+import { type Four, inputTransform, mapFour, mapSix, outputsOf, outputTransform, type Six, transpose, transposeHigh, type WinogradTaps, winogradPoints } from "../winograd.ts";
 import { emitTiles, f32Gemm, type GemmChoice, type GemmProblem } from "./f32-gemm.ts";
 
 /**
- * y[m, p] = act(bias[m] + Σ_c Σ_t w[m, c, t] · x[c, p + tap t] + residual[m, p]) for the 3×3 taps of stride 1, by Winograd's F(4×4, 3×3).
+ * y[m, p] = act(bias[m] + Σ_c Σ_t w[m, c, t] · x[c, p + tap t] + residual[m, p]) for the 3×3, 4×4 or 5×5 taps of stride 1, by Winograd's F(4×4, 3×3), F(3×3, 4×4) or F(2×2, 5×5).
  * Of a block of tiles the 6×6 inputs of all channels are transformed, 4 tiles to a vector; then, for each of the 36 points, a product of the
- * transformed filters with them (f32-gemm); then the sums are transformed back, group by group of filters. Region at least 4×4.
+ * transformed filters with them (f32-gemm); then the sums are transformed back, group by group of filters. A window of larger stride is one of stride 1 over the phases of the planes,
+ * which are channels of their own. Region at least 4×4.
  *
  * Weights: [group][point][f32-gemm's packed weights of the group's filters], made by `prepare`.
  */
 export interface WinogradProblem {
   readonly m: number;
   readonly channels: number;
+  /** Taps a side; with more than 3 there is no residual. */
+  readonly taps: WinogradTaps;
   readonly channelStride: number;
   readonly region: Region;
   /** Between the output planes of two filters; the residual has the output's strides. */
@@ -39,7 +42,9 @@ export interface WinogradChoice {
   readonly split: { readonly by: "tiles"; readonly rows: number } | { readonly by: "filters" };
 }
 
-const tile = { rows: 4, vectors: 1 } as const;
+/** The outputs of a tile; of 4×4 taps and more they fill a part of a vector. */
+const tileOf = ({ taps }: WinogradProblem): Tile => ({ rows: outputsOf(taps), vectors: outputsOf(taps) / 4 });
+
 const maxItems = 16;
 /** Bytes of a thread's part of a block: what a second-level cache holds, or a little more, so that weights are read less often. */
 const slotLimit = 1_400_000;
@@ -80,12 +85,12 @@ export const winogradScratch = (p: WinogradProblem, choice: WinogradChoice): num
 const groupsOf = (p: WinogradProblem, choice: WinogradChoice): number => Math.ceil(p.m / choice.group);
 
 /** Vectors of four tiles. */
-const quadsOf = (p: WinogradProblem): number => Math.ceil(tilesOf(p.region, tile).count / 4);
+const quadsOf = (p: WinogradProblem): number => Math.ceil(tilesOf(p.region, tileOf(p)).count / 4);
 
 /** Rows of tiles that are shared out. If the last row reaches back into the one before, both go together, so that no two threads write the same place. */
-function rowUnits({ region }: WinogradProblem): number {
-  const rows = tilesOf(region, tile).y;
-  return region.h % 4 === 0 ? rows : Math.max(1, rows - 1);
+function rowUnits(p: WinogradProblem): number {
+  const rows = tilesOf(p.region, tileOf(p)).y;
+  return p.region.h % outputsOf(p.taps) === 0 ? rows : Math.max(1, rows - 1);
 }
 
 function itemsOf(p: WinogradProblem, choice: WinogradChoice): number {
@@ -129,10 +134,12 @@ export const f32Winograd = defineKernel<WinogradProblem, WinogradChoice>({
   },
   reuse: reuseOf,
   sharesLoads: (p, choice) => f32Gemm.sharesLoads?.(productOf(p, shapeOf(choice), p.m), choice.product) === true,
+  // Records of 3×3 taps are older than the others.
+  digest: ({ taps, ...p }) => (taps === 3 ? p : { ...p, taps }),
   items: itemsOf,
   emit(context, p, choice) {
     const { fn, operand, begin, end } = context;
-    const { x: columns, y: rows, count } = tilesOf(p.region, tile);
+    const { x: columns, y: rows, count } = tilesOf(p.region, tileOf(p));
     const slot = slotOf(p, choice);
     const { split } = choice;
     fn.if(i32.ltS(begin, end), () => {
@@ -197,7 +204,7 @@ function emitOffsets({ fn }: EmitContext, p: WinogradProblem, choice: WinogradCh
   const end = fn.let(i32.add(entry, i32.shl(quads, i32.const(4))));
   fn.doWhile(
     () => {
-      setTileOffsets(fn, p.region, tile, fn.let(i32.select(index, i32.sub(last, i32.const(1)), i32.ltS(index, last))), inOffset, outOffset);
+      setTileOffsets(fn, p.region, tileOf(p), fn.let(i32.select(index, i32.sub(last, i32.const(1)), i32.ltS(index, last))), inOffset, outOffset);
       fn.storeI32(entry, inOffset);
       fn.storeI32(entry, outOffset, 4 * choice.tiles);
       fn.set(index, i32.add(index, i32.const(1)));
@@ -317,7 +324,8 @@ function prepareOutput(
 ): (group: Local<"i32">) => void {
   const slot = slotOf(p, choice);
   return (group) => {
-    const transform = outputTransform(fn, target);
+    const outputs = outputsOf(p.taps);
+    const transform = outputTransform(fn, target, outputs);
     const filter = fn.let(i32.mul(group, i32.const(choice.group)));
     const stop = fn.let(i32.add(filter, i32.const(choice.group)));
     if (p.m % choice.group !== 0) fn.set(stop, i32.select(stop, i32.const(p.m), i32.ltS(stop, i32.const(p.m))));
@@ -330,16 +338,20 @@ function prepareOutput(
       const end = fn.let(i32.add(entry, i32.shl(quads, i32.const(4))));
       fn.doWhile(
         () => {
-          const columns = mapSix(six, (j) => mapFour(transform(mapSix(six, (i) => v128.load(from, (i * 6 + j) * slot.sumStride))), (v) => fn.let(v)));
+          const columns = mapSix(six, (j) => transform(mapSix(six, (i) => v128.load(from, (i * 6 + j) * slot.sumStride))).map((v) => fn.let(v)));
           const tiles = mapFour(four, (t) => fn.let(i32.add(plane, i32.load(entry, 4 * (choice.tiles + t)))));
           // Upwards: where tiles overlap, the later one has the last word, however tiles fall into vectors.
-          for (const i of [3, 2, 1, 0]) {
-            const sums = mapFour(transform(mapSix(columns, (column) => column[i] as V128)), (v) => fn.let(bias === undefined ? v : f32x4.add(v, bias)));
-            transpose(fn, sums).forEach((v, t) => {
+          for (let i = outputs - 1; i >= 0; i--) {
+            const sums = transform(mapSix(columns, (column) => column[i] as V128)).map((v) => fn.let(bias === undefined ? v : f32x4.add(v, bias)));
+            // Lanes behind a tile's outputs are not stored.
+            transpose(
+              fn,
+              mapFour(four, (k) => sums[k] ?? (sums[0] as V128)),
+            ).forEach((v, t) => {
               const offset = 4 * i * p.region.outPitch;
               if (p.residual) fn.set(v, f32x4.add(v, v128.load(i32.add(operand("residual"), tiles[t] as I32), offset)));
               emitActivation(fn, target, p.activation, v);
-              fn.store(i32.add(operand("y"), tiles[t] as I32), v, offset);
+              fn.storeLanes(i32.add(operand("y"), tiles[t] as I32), v, outputs, offset);
             });
           }
           fn.set(entry, i32.add(entry, i32.const(16)));
