@@ -1,16 +1,10 @@
 import { type F32, f32, f32x4, type I32, i32, type V128, v128 } from "../codegen/wasm/code.ts";
 import type { FunctionBuilder, FunctionRef, Local } from "../codegen/wasm/function.ts";
 import { i32Params, type ModuleBuilder } from "../codegen/wasm/module.ts";
-import { filterTransform, mapSix, type Six, transpose, transposeHigh, type WinogradTaps, winogradPoints } from "../kernels/winograd.ts";
-
-/** Filters of `kernel`×`kernel` taps for windows of a stride; those of a larger stride fall into its phases, each a channel. */
-export interface WinogradFilters {
-  readonly kernel: number;
-  readonly stride: number;
-}
+import { filterTransform, type TileSide, transpose, transposeHigh, type WinogradFilters, type WinogradTaps } from "../kernels/winograd.ts";
 
 /** Taps a side of each phase; where fewer are left, the last are 0. */
-export const phaseTaps = ({ kernel, stride }: WinogradFilters): number => Math.ceil(kernel / stride);
+export const phaseTaps = ({ kernel, stride }: Pick<WinogradFilters, "kernel" | "stride">): number => Math.ceil(kernel / stride);
 
 interface Filters {
   readonly from: Local<"i32">;
@@ -44,11 +38,12 @@ export function emitWinograd(builder: ModuleBuilder, shape: WinogradFilters): Fu
     const width = fn.local("i32");
     const filterStride = fn.let(i32.mul(channels, i32.const(filterBytes)));
     fn.while(i32.ltU(row, m), () => {
-      setTarget(fn, { from, to, m, channels: phases === 1 ? channels : i32.mul(channels, i32.const(phases)), filters, group }, row, target);
+      setTarget(fn, { from, to, m, channels: phases === 1 ? channels : i32.mul(channels, i32.const(phases)), filters, group }, shape.side ** 2, row, target);
       fn.set(width, i32.shrU(target.channelStep, i32.const(2)));
       const source = fn.let(i32.add(from, i32.mul(row, filterStride)));
       const each = () => transformEach(fn, shape, source, width, channels, filterStride, target);
-      if (shape.kernel === 3 && shape.stride === 1) fn.if(i32.ltU(width, i32.const(4)), each, () => transformFours(fn, source, width, channels, filterStride, target));
+      if (shape.kernel === 3 && shape.stride === 1 && shape.side === 6)
+        fn.if(i32.ltU(width, i32.const(4)), each, () => transformFours(fn, shape.side, source, width, channels, filterStride, target));
       else each();
       fn.set(row, i32.add(row, width));
     });
@@ -65,11 +60,11 @@ function transformEach(fn: FunctionBuilder, shape: WinogradFilters, from: I32, w
     forEachChannel(fn, 4 * shape.kernel ** 2, [source], channels, first, target, (place) => {
       if (shape.stride === 1) {
         g.forEach((tap, t) => fn.set(tap, f32.load(source, 4 * t)));
-        storeTransformed(fn, taps, g, place, target.pointStep);
+        storeTransformed(fn, filterTransform(taps, shape.side), g, place, target.pointStep);
         return fn.set(place, i32.add(place, target.channelStep));
       }
       forEachPhase(fn, shape, g, source, () => {
-        storeTransformed(fn, taps, g, place, target.pointStep);
+        storeTransformed(fn, filterTransform(taps, shape.side), g, place, target.pointStep);
         fn.set(place, i32.add(place, target.channelStep));
       });
     });
@@ -102,7 +97,7 @@ function forEachPhase(fn: FunctionBuilder, { kernel, stride }: WinogradFilters, 
 }
 
 /** A block of at least 4 filters, 4 at once. The last four may overlap with those before. */
-function transformFours(fn: FunctionBuilder, from: I32, width: I32, channels: I32, filterStride: I32, target: Target): void {
+function transformFours(fn: FunctionBuilder, side: TileSide, from: I32, width: I32, channels: I32, filterStride: I32, target: Target): void {
   const start = fn.let(i32.const(0));
   fn.for(start, width, 4, () => {
     const last = i32.sub(width, i32.const(4));
@@ -110,7 +105,7 @@ function transformFours(fn: FunctionBuilder, from: I32, width: I32, channels: I3
     const sources = [fn.let(i32.add(from, i32.mul(first, filterStride)))];
     for (let f = 1; f < 4; f++) sources.push(fn.let(i32.add(sources[f - 1] as I32, filterStride)));
     forEachChannel(fn, 36, sources, channels, first, target, (place) => {
-      storeFour(fn, sources, place, target.pointStep);
+      storeFour(fn, side, sources, place, target.pointStep);
       fn.set(place, i32.add(place, target.channelStep));
     });
   });
@@ -138,31 +133,34 @@ function forEachChannel(
   );
 }
 
-/** One channel of four filters. */
-function storeFour(fn: FunctionBuilder, sources: readonly I32[], place: I32, pointStep: I32): void {
+/** One channel of four filters of 3×3 taps. */
+function storeFour(fn: FunctionBuilder, side: TileSide, sources: readonly I32[], place: I32, pointStep: I32): void {
   const rows = (tap: number) => sources.map((source) => fn.let(v128.load(source, 4 * tap))) as unknown as readonly [V128, V128, V128, V128];
   const g = [...transpose(fn, rows(0)), ...transpose(fn, rows(4)), transposeHigh(fn, rows(5))[1]];
-  const columns = [0, 1, 2].map((j) => filterVectors(fn, g[j] as V128, g[3 + j] as V128, g[6 + j] as V128)) as unknown as readonly [Six<V128>, Six<V128>, Six<V128>];
+  const columns = [0, 1, 2].map((j) => filterVectors(fn, side, g[j] as V128, g[3 + j] as V128, g[6 + j] as V128));
   const to = fn.let(place);
-  for (const i of [0, 1, 2, 3, 4, 5] as const)
-    for (const u of filterVectors(fn, columns[0][i], columns[1][i], columns[2][i])) {
+  for (let i = 0; i < side; i++) {
+    const [u0, u1, u2] = columns.map((column) => column[i]) as [V128, V128, V128];
+    for (const u of filterVectors(fn, side, u0, u1, u2)) {
       fn.store(to, u);
       fn.set(to, i32.add(to, pointStep));
     }
+  }
 }
 
-/** G g of four filters. The rows of points p and −p differ in the sign of the middle term only. */
-function filterVectors(fn: FunctionBuilder, g0: V128, g1: V128, g2: V128): Six<Local<"v128">> {
-  const term = (point: number, k: number, g: V128) => f32x4.mul(f32x4.const(filterTransform(3)[point]?.[k] as number), g);
+/** G g of four filters. The rows of points p and −p, which are neighbours, differ in the sign of the middle term only. */
+function filterVectors(fn: FunctionBuilder, side: TileSide, g0: V128, g1: V128, g2: V128): Local<"v128">[] {
+  const transform = filterTransform(3, side);
+  const term = (point: number, k: number, g: V128) => f32x4.mul(f32x4.const(transform[point]?.[k] as number), g);
   const pair = (point: number): readonly [V128, V128] => {
     const even = fn.let(f32x4.add(term(point, 0, g0), term(point, 2, g2)));
     const odd = fn.let(term(point, 1, g1));
     return [f32x4.add(even, odd), f32x4.sub(even, odd)];
   };
-  return mapSix([term(0, 0, g0), ...pair(1), ...pair(3), g2], (v) => fn.let(v));
+  return [term(0, 0, g0), ...pair(1), ...(side === 6 ? pair(3) : []), g2].map((v) => fn.let(v));
 }
 
-function setTarget(fn: FunctionBuilder, { to, m, channels, filters, group }: Filters, row: I32, { at, channelStep, pointStep }: Target): void {
+function setTarget(fn: FunctionBuilder, { to, m, channels, filters, group }: Filters, points: number, row: I32, { at, channelStep, pointStep }: Target): void {
   const least = (a: I32, b: I32) => {
     const l = fn.let(a);
     return fn.let(i32.select(l, b, i32.ltU(l, b)));
@@ -172,19 +170,19 @@ function setTarget(fn: FunctionBuilder, { to, m, channels, filters, group }: Fil
   const within = fn.let(i32.sub(row, first));
   const block = fn.let(i32.mul(i32.divU(within, filters), filters));
   const width = least(i32.sub(inGroup, block), filters);
-  const place = i32.add(i32.mul(i32.add(i32.mul(first, i32.const(winogradPoints)), block), channels), i32.sub(within, block));
+  const place = i32.add(i32.mul(i32.add(i32.mul(first, i32.const(points)), block), channels), i32.sub(within, block));
   fn.set(at, i32.add(to, i32.shl(place, i32.const(2))));
   fn.set(channelStep, i32.shl(width, i32.const(2)));
   fn.set(pointStep, i32.mul(inGroup, i32.shl(channels, i32.const(2))));
 }
 
-function storeTransformed(fn: FunctionBuilder, taps: WinogradTaps, g: readonly Local<"f32">[], target: I32, pointStep: I32): void {
+function storeTransformed(fn: FunctionBuilder, transform: readonly (readonly number[])[], g: readonly Local<"f32">[], target: I32, pointStep: I32): void {
   const dot = (coefficients: readonly number[], values: readonly F32[]): F32 =>
     coefficients
       .map((c, i) => (c === 0 ? undefined : c === 1 ? values[i] : f32.mul(f32.const(c), values[i] as F32)))
       .reduce((a, b) => (a === undefined ? b : b === undefined ? a : f32.add(a, b))) as F32;
   const to = fn.let(target);
-  const transform = filterTransform(taps);
+  const taps = Math.sqrt(g.length);
   const indices = Array.from({ length: taps }, (_, i) => i);
   for (const u of transform) {
     const column = indices.map((j) =>

@@ -5,6 +5,7 @@ import type { FunctionBuilder, FunctionRef, Local } from "../codegen/wasm/functi
 import type { ModuleBuilder } from "../codegen/wasm/module.ts";
 import { elementCount } from "../ir/types.ts";
 import { type StreamShape, streamPasses, streamRows } from "../kernels/weight-stream.ts";
+import type { WinogradFilters } from "../kernels/winograd.ts";
 import type { PrepareSpec, StoredConstant } from "../lower/kernel-graph.ts";
 import { stagingOf } from "../lower/staging.ts";
 import { emitCompact, emitIndices, emitScatter } from "./non-zeros.ts";
@@ -12,7 +13,7 @@ import { emitLevels } from "./prepare-levels.ts";
 import { emitPack } from "./prepare-pack.ts";
 import { emitPairRows } from "./prepare-pairs.ts";
 import { emitRows, emitTable } from "./prepare-stream.ts";
-import { emitWinograd, type WinogradFilters } from "./prepare-winograd.ts";
+import { emitWinograd } from "./prepare-winograd.ts";
 
 /**
  * What all weights of a module share. Few functions that are called often: so most of the work runs in optimized code, where code made for each weight would
@@ -42,7 +43,7 @@ export function prepareFunctions(builder: ModuleBuilder): PrepareFunctions {
     scatter: () => once(emitScatter),
     levels: (sparse) => once((b) => emitLevels(b, sparse), `levels ${sparse}`),
     pack: () => once(emitPack),
-    winograd: (shape) => once((b) => emitWinograd(b, shape), `winograd ${shape.kernel} ${shape.stride}`),
+    winograd: (shape) => once((b) => emitWinograd(b, shape), `winograd ${shape.kernel} ${shape.stride} ${shape.side}`),
     rows: (shape) => (shape.alike ? once((b) => emitRows(b, shape), `rows ${shape.group} ${shape.filters}`) : once(emitPairRows)),
   };
 }

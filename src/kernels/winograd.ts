@@ -4,26 +4,33 @@ import type { FunctionBuilder, Local } from "../codegen/wasm/function.ts";
 import { madd, nmadd } from "./vector-math.ts";
 
 /**
- * Winograd's minimal filtering F(m×m, r×r) with m + r − 1 = 6 (arXiv 1509.09308): y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A, 36 products for the m×m outputs y of a 6×6 tile d: in place of
- * 144 for 3×3 filters, of 144 for 4×4 and of 100 for 5×5. It evaluates polynomials at 0, ±a, ±b and ∞, so that Bᵀ is the same for all. With a = 5/8 and b = 3/2 every constant is a short
- * binary fraction, and the error is a quarter of that of the usual ±1, ±2: twice that of the plain sum.
+ * Winograd's minimal filtering F(m×m, r×r) (arXiv 1509.09308): y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A, n² products for the m×m outputs y of an n×n tile d, n = m + r − 1: with tiles of 6×6
+ * 36 in place of 144 for 3×3 filters, of 144 for 4×4 and of 100 for 5×5; with tiles of 4×4 16 in place of 36 for 3×3 filters, of which there is less than half as much to read then.
+ * It evaluates polynomials at 0, ±a, ±b and ∞, so that Bᵀ is the same for all filters. With a = 5/8 and b = 3/2 every constant is a short binary fraction, and the error is a quarter of
+ * that of the usual ±1, ±2: twice that of the plain sum. Tiles of 4×4 take 0, ±1 and ∞.
  */
 const a = 5 / 8;
 const b = 3 / 2;
 
-/** Elements of a transformed tile. */
-export const winogradPoints = 36;
+/** Elements a side of a transformed tile, n. */
+export type TileSide = 4 | 6;
 
-const finite = [0, a, -a, b, -b];
-
-/** Taps a side of the filters, r. */
+/** Taps a side of the filters, r; tiles of 4×4 are for 3. */
 export type WinogradTaps = 3 | 4 | 5;
 
-/** Outputs a side of a tile, m. */
-export const outputsOf = (taps: WinogradTaps): 4 | 3 | 2 => (7 - taps) as 4 | 3 | 2;
+/** Filters of `kernel`×`kernel` taps for windows of a stride; those of a larger stride fall into its phases, each a channel. */
+export interface WinogradFilters {
+  readonly kernel: number;
+  readonly stride: number;
+  /** Elements a side of a transformed tile. */
+  readonly side: TileSide;
+}
 
-/** G, 6×r: the filter's polynomial at each point, divided by the product of the point's distances to the others. */
-export const filterTransform = (taps: WinogradTaps): readonly (readonly number[])[] => {
+const finitePoints: Readonly<Record<TileSide, readonly number[]>> = { 4: [0, 1, -1], 6: [0, a, -a, b, -b] };
+
+/** G, n×r: the filter's polynomial at each point, divided by the product of the point's distances to the others. */
+export const filterTransform = (taps: WinogradTaps, side: TileSide): readonly (readonly number[])[] => {
+  const finite = finitePoints[side];
   const powers = Array.from({ length: taps }, (_, i) => i);
   const scale = (p: number): number => 1 / finite.reduce((product, q) => (q === p ? product : product * (p - q)), 1);
   return [...finite.map((p) => powers.map((i) => p ** i * scale(p))), powers.map((i) => (i === taps - 1 ? 1 : 0))];
@@ -35,10 +42,12 @@ export const mapFour = <A, B>([x0, x1, x2, x3]: Four<A>, f: (x: A) => B): Four<B
 export const mapSix = <A, B>([x0, x1, x2, x3, x4, x5]: Six<A>, f: (x: A) => B): Six<B> => [f(x0), f(x1), f(x2), f(x3), f(x4), f(x5)];
 
 /** Bᵀd. */
-export function inputTransform(fn: FunctionBuilder, target: Target): (d: Six<Local<"v128">>) => Six<V128> {
+export function inputTransform(fn: FunctionBuilder, target: Target, side: TileSide): (d: readonly Local<"v128">[]) => readonly V128[] {
+  if (side === 4) return (d) => shortInputTransform(d as unknown as Four<Local<"v128">>);
   // Set before the transform's loops, as making a constant takes several instructions; but not before those of the products, which need all registers.
   const [ca, cb, a2, b2, sum, product] = mapSix([a, b, a * a, b * b, a * a + b * b, a * a * b * b], (value) => fn.let(f32x4.const(value)));
-  return ([d0, d1, d2, d3, d4, d5]) => {
+  return (d) => {
+    const [d0, d1, d2, d3, d4, d5] = d as unknown as Six<Local<"v128">>;
     const even1 = fn.let(nmadd(target, b2, d2, d4));
     const odd1 = fn.let(nmadd(target, b2, d1, d3));
     const even2 = fn.let(nmadd(target, a2, d2, d4));
@@ -54,12 +63,19 @@ export function inputTransform(fn: FunctionBuilder, target: Target): (d: Six<Loc
   };
 }
 
+/** At 0, ±1 and ∞; the filters' transform has the denominators. */
+function shortInputTransform([d0, d1, d2, d3]: Four<Local<"v128">>): readonly V128[] {
+  return [f32x4.sub(d2, d0), f32x4.add(d2, d1), f32x4.sub(d2, d1), f32x4.sub(d3, d1)];
+}
+
 /** Aᵀm, of which the last output also takes the product at ∞. */
-export function outputTransform(fn: FunctionBuilder, target: Target, outputs: 4 | 3 | 2): (m: Six<V128>) => V128[] {
+export function outputTransform(fn: FunctionBuilder, target: Target, side: TileSide, outputs: number): (m: readonly V128[]) => V128[] {
+  if (side === 4) return (m) => shortOutputTransform(fn, m as unknown as Four<V128>);
   const powersOf = (p: number) => Array.from({ length: outputs }, (_, i) => (i === 0 ? undefined : fn.let(f32x4.const(p ** i))));
   const [ofA, ofB] = [powersOf(a), powersOf(b)];
-  return ([m0, m1, m2, m3, m4, m5]) => {
-    const [p1, n1, p2, n2] = mapFour([m1, m2, m3, m4], (m) => fn.let(m));
+  return (m) => {
+    const [m0, m1, m2, m3, m4, m5] = m as unknown as Six<V128>;
+    const [p1, n1, p2, n2] = mapFour([m1, m2, m3, m4], (value) => fn.let(value));
     const even = [fn.let(f32x4.add(p1, n1)), fn.let(f32x4.add(p2, n2))] as const;
     const odd = [fn.let(f32x4.sub(p1, n1)), fn.let(f32x4.sub(p2, n2))] as const;
     return Array.from({ length: outputs }, (_, i) => {
@@ -69,6 +85,11 @@ export function outputTransform(fn: FunctionBuilder, target: Target, outputs: 4 
       return madd(target, ca, x, i === outputs - 1 ? madd(target, cb, y, m5) : f32x4.mul(cb, y));
     });
   };
+}
+
+function shortOutputTransform(fn: FunctionBuilder, [m0, m1, m2, m3]: Four<V128>): V128[] {
+  const [p, n] = [fn.let(m1), fn.let(m2)];
+  return [f32x4.add(f32x4.add(m0, p), n), f32x4.add(f32x4.sub(p, n), m3)];
 }
 
 /** Vector t, lane i becomes vector i, lane t. */

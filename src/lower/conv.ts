@@ -6,9 +6,9 @@ import { withoutSharedLoads } from "../kernels/kernel.ts";
 import type { Region } from "../kernels/region.ts";
 import { f32Gemm, type GemmChoice, type GemmProblem, type GemmWeights, weightSlack } from "../kernels/wasm/f32-gemm.ts";
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../kernels/wasm/f32-spmm.ts";
-import { f32Winograd, type WinogradChoice, type WinogradProblem, winogradScratch } from "../kernels/wasm/f32-winograd.ts";
+import { f32Winograd, pointsOf, type WinogradChoice, type WinogradProblem, winogradScratch } from "../kernels/wasm/f32-winograd.ts";
 import { streamBytes } from "../kernels/weight-stream.ts";
-import { type WinogradTaps, winogradPoints } from "../kernels/winograd.ts";
+import type { WinogradTaps } from "../kernels/winograd.ts";
 import type { LoweringContext, Placed } from "./context.ts";
 import { type ConvProblem, finishConv, finishCost } from "./conv-problem.ts";
 import { groupOf, packNow, zerosOf } from "./filters.ts";
@@ -163,10 +163,10 @@ function weightsOf(ctx: LoweringContext, { w, group, window }: ConvProblem, sour
     return [{ buffer: ctx.weights(part, { kind: "stream", channelStride: stride, ...shape }, streamBytes(shape, part.data as Float32Array)), offset: 0 }];
   }
   if ("winograd" in choice) {
-    const { group: perGroup, product } = choice.winograd;
+    const { side = 6, group: perGroup, product } = choice.winograd;
     const { kernel, strides } = window;
-    const spec = { kind: "winograd", m, channels, filters: product.filters, group: perGroup, kernel: kernel[0], stride: strides[0] } as const;
-    const bytes = winogradPoints * m * channels * strides[0] ** 2 * 4 + weightSlack;
+    const spec = { kind: "winograd", m, channels, filters: product.filters, group: perGroup, kernel: kernel[0], stride: strides[0], side } as const;
+    const bytes = pointsOf(choice.winograd) * m * channels * strides[0] ** 2 * 4 + weightSlack;
     return [{ buffer: ctx.weights(groupOf(w as ConstantValue, g, group), spec, bytes), offset: 0 }];
   }
   const filters = weights.kind === "packed" ? packed(ctx, w, g, group, m, depth, choice.gemm.filters) : rowMajor(ctx, w, g * m * depth);

@@ -4,6 +4,7 @@ import type { ParameterValue } from "../ir/graph.ts";
 import type { DType } from "../ir/types.ts";
 import type { KernelTemplate } from "../kernels/kernel.ts";
 import type { StreamShape } from "../kernels/weight-stream.ts";
+import type { WinogradFilters } from "../kernels/winograd.ts";
 
 /** A stretch of the module's memory. `arena` buffers share space when they are not alive together; `resident` ones keep theirs. */
 export interface Buffer {
@@ -53,16 +54,8 @@ export type PrepareSpec =
   | { readonly kind: "pack"; readonly m: number; readonly depth: number; readonly filters: number }
   /** The stream of f32-spmm and f32-spmv: entry (m, c·taps + t) has byte offset 4 · (c · channelStride + taps[t]). */
   | ({ readonly kind: "stream"; readonly channelStride: number } & StreamShape)
-  /** The transformed filters of f32-winograd, `group` filters a group and `filters` a block, of windows with so many taps a side and that stride. */
-  | {
-      readonly kind: "winograd";
-      readonly m: number;
-      readonly channels: number;
-      readonly filters: number;
-      readonly group: number;
-      readonly kernel: number;
-      readonly stride: number;
-    };
+  /** The transformed filters of f32-winograd, `group` filters a group and `filters` a block. */
+  | ({ readonly kind: "winograd"; readonly m: number; readonly channels: number; readonly filters: number; readonly group: number } & WinogradFilters);
 
 export interface PrepareTask {
   readonly constant: StoredConstant;

@@ -177,7 +177,8 @@ describe("prepare", () => {
       window: fc.constantFrom<readonly [number, number]>([3, 1], [5, 1], [7, 2], [4, 1], [6, 2], [5, 2], [11, 4]),
     };
     fc.assert(
-      fc.property(fc.record(sizes), fc.integer({ min: 1, max: 1 << 30 }), ({ m, channels, filters, blocks, zeros, window: [kernel, stride] }, seed) => {
+      fc.property(fc.record(sizes), fc.boolean(), fc.integer({ min: 1, max: 1 << 30 }), ({ m, channels, filters, blocks, zeros, window: [kernel, stride] }, small, seed) => {
+        const side = small && kernel === 3 ? 4 : 6;
         const size = kernel ** 2;
         const w = prune(noise(seed, "w", m * channels * size), channels * size, zeros, [2]).map((v) => Math.round(v * 50) / 50 + 0);
         const taps = Math.ceil(kernel / stride) as WinogradTaps;
@@ -187,8 +188,8 @@ describe("prepare", () => {
           const [y, x] = [Math.floor(tap / taps) * stride + Math.floor(phase / stride), (tap % taps) * stride + (phase % stride)];
           return y < kernel && x < kernel ? (w[plane * size + y * kernel + x] as number) : 0;
         });
-        const wanted = winogradWeights(phases, m, channels * stride ** 2, filters * blocks, filters, taps);
-        check(w, [m, channels, kernel, kernel], { kind: "winograd", m, channels, filters, group: filters * blocks, kernel, stride }, words(wanted), 2e-6);
+        const wanted = winogradWeights(phases, m, channels * stride ** 2, filters * blocks, filters, taps, side);
+        check(w, [m, channels, kernel, kernel], { kind: "winograd", m, channels, filters, group: filters * blocks, kernel, stride, side }, words(wanted), 2e-6);
       }),
       { numRuns: 25 },
     );

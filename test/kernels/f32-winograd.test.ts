@@ -70,7 +70,7 @@ function check(p: WinogradProblem, seed: number, more: (choices: readonly Winogr
     operands,
     expected,
     more,
-    weights: (c: WinogradChoice) => winogradWeights(w, p.m, p.channels, c.group, c.product.filters, p.taps),
+    weights: (c: WinogradChoice) => winogradWeights(w, p.m, p.channels, c.group, c.product.filters, p.taps, c.side ?? 6),
   });
 }
 

@@ -1,5 +1,5 @@
 import { type StreamShape, streamHeaderBytes } from "../../src/kernels/weight-stream.ts";
-import { filterTransform, type WinogradTaps } from "../../src/kernels/winograd.ts";
+import { filterTransform, type TileSide, type WinogradTaps } from "../../src/kernels/winograd.ts";
 
 /** [⌈m / filters⌉][depth][filters], the last block with the filters that are left, from row-major [m][depth]. */
 export function packed(w: Float32Array, m: number, depth: number, filters: number): Float32Array {
@@ -84,8 +84,8 @@ export function prune(w: Float32Array, depth: number, zeros: number, emptyRows: 
 }
 
 /** U = G g Gᵀ of every filter of taps × taps: [group][point][packed]. */
-export function winogradWeights(w: Float32Array, m: number, channels: number, group: number, filters: number, taps: WinogradTaps): Float32Array {
-  const transform = filterTransform(taps);
+export function winogradWeights(w: Float32Array, m: number, channels: number, group: number, filters: number, taps: WinogradTaps, side: TileSide): Float32Array {
+  const transform = filterTransform(taps, side);
   const at = (f: number, c: number, i: number, j: number): number => {
     const [u, v] = [transform[i], transform[j]] as [readonly number[], readonly number[]];
     let sum = 0;
@@ -95,8 +95,8 @@ export function winogradWeights(w: Float32Array, m: number, channels: number, gr
   const out: number[] = [];
   for (let first = 0; first < m; first += group) {
     const count = Math.min(group, m - first);
-    for (let i = 0; i < 6; i++)
-      for (let j = 0; j < 6; j++) {
+    for (let i = 0; i < side; i++)
+      for (let j = 0; j < side; j++) {
         const rows = Float32Array.from({ length: count * channels }, (_, k) => at(first + Math.floor(k / channels), k % channels, i, j));
         for (const value of packed(rows, count, channels, filters)) out.push(value);
       }

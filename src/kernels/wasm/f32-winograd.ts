@@ -6,12 +6,12 @@ import { defineKernel, type EmitContext } from "../kernel.ts";
 import { type Region, setTileOffsets, type Tile, tilesOf } from "../region.ts";
 import type { Reuse } from "../reuse.ts";
 import { emitActivation } from "../vector-math.ts";
-import { type Four, inputTransform, mapFour, mapSix, outputsOf, outputTransform, type Six, transpose, transposeHigh, type WinogradTaps, winogradPoints } from "../winograd.ts";
+import { type Four, inputTransform, mapFour, outputTransform, type TileSide, transpose, transposeHigh, type WinogradTaps } from "../winograd.ts";
 import { emitTiles, f32Gemm, type GemmChoice, type GemmProblem } from "./f32-gemm.ts";
 
 /**
- * y[m, p] = act(bias[m] + Σ_c Σ_t w[m, c, t] · x[c, p + tap t] + residual[m, p]) for the 3×3, 4×4 or 5×5 taps of stride 1, by Winograd's F(4×4, 3×3), F(3×3, 4×4) or F(2×2, 5×5).
- * Of a block of tiles the 6×6 inputs of all channels are transformed, 4 tiles to a vector; then, for each of the 36 points, a product of the
+ * y[m, p] = act(bias[m] + Σ_c Σ_t w[m, c, t] · x[c, p + tap t] + residual[m, p]) for the 3×3, 4×4 or 5×5 taps of stride 1, by Winograd's F(4×4, 3×3), F(3×3, 4×4) or F(2×2, 5×5), or by F(2×2, 3×3).
+ * Of a block of tiles the 6×6 or 4×4 inputs of all channels are transformed, 4 tiles to a vector; then, for each of the 36 or 16 points, a product of the
  * transformed filters with them (f32-gemm); then the sums are transformed back, group by group of filters. A window of larger stride is one of stride 1 over the phases of the planes,
  * which are channels of their own. Region at least 4×4.
  *
@@ -32,18 +32,30 @@ export interface WinogradProblem {
 }
 
 export interface WinogradChoice {
+  /** Elements a side of a transformed tile if it is not 6. Smaller tiles take more multiplications and fewer weights. */
+  readonly side?: 4;
   /** Tiles of a block, a multiple of 4. */
   readonly tiles: number;
   /** Filters of a group, a multiple of the product's. */
   readonly group: number;
-  /** How each of the 36 products is computed. */
+  /** How the product at each point is computed. */
   readonly product: GemmChoice;
   /** What threads share out: so many rows of tiles an item, or groups of filters; then each thread transforms the whole input. */
   readonly split: { readonly by: "tiles"; readonly rows: number } | { readonly by: "filters" };
 }
 
-/** The outputs of a tile; of 4×4 taps and more they fill a part of a vector. */
-const tileOf = ({ taps }: WinogradProblem): Tile => ({ rows: outputsOf(taps), vectors: outputsOf(taps) / 4 });
+type Side = Pick<WinogradChoice, "side">;
+
+const sideOf = ({ side }: Side): TileSide => side ?? 6;
+
+/** Elements of a transformed tile. */
+export const pointsOf = (choice: Side): number => sideOf(choice) ** 2;
+
+/** Outputs a side of a tile. */
+const outputsOf = ({ taps }: WinogradProblem, choice: Side): number => sideOf(choice) + 1 - taps;
+
+/** The outputs of a tile, which may fill a part of a vector. */
+const tileOf = (p: WinogradProblem, choice: Side): Tile => ({ rows: outputsOf(p, choice), vectors: outputsOf(p, choice) / 4 });
 
 const maxItems = 16;
 /** Bytes of a thread's part of a block: what a second-level cache holds, or a little more, so that weights are read less often. */
@@ -69,14 +81,16 @@ function productOf(p: WinogradProblem, { tiles, vectors }: { readonly tiles: num
 const shapeOf = ({ tiles, product }: WinogradChoice) => ({ tiles, vectors: product.tile.vectors });
 
 /** Where a thread keeps what of a block, in bytes: offsets of the tiles in input, in output, of the vectors in panels; transformed inputs; sums. */
-function slotOf(p: WinogradProblem, { tiles, group }: Pick<WinogradChoice, "tiles" | "group">) {
-  // An odd number of cache lines from point to point, so that a tile's 36 elements fall into different sets of the cache.
+function slotOf(p: WinogradProblem, choice: Pick<WinogradChoice, "side" | "tiles" | "group">) {
+  const { tiles, group } = choice;
+  const points = pointsOf(choice);
+  // An odd number of cache lines from point to point, so that a tile's elements fall into different sets of the cache.
   const lines = (elements: number) => 64 * (Math.ceil(elements / 16) + (Math.ceil(elements / 16) % 2 === 0 ? 1 : 0));
   const inputStride = lines(p.channels * tiles);
   const sumStride = lines(Math.min(group, p.m) * tiles);
   const inputs = Math.ceil((12 * tiles) / 64) * 64;
-  const sums = inputs + winogradPoints * inputStride;
-  return { inputs, inputStride, sums, sumStride, bytes: sums + winogradPoints * sumStride };
+  const sums = inputs + points * inputStride;
+  return { inputs, inputStride, sums, sumStride, bytes: sums + points * sumStride };
 }
 
 /** Elements of operand `scratch`: each item has its own part. */
@@ -85,21 +99,22 @@ export const winogradScratch = (p: WinogradProblem, choice: WinogradChoice): num
 const groupsOf = (p: WinogradProblem, choice: WinogradChoice): number => Math.ceil(p.m / choice.group);
 
 /** Vectors of four tiles. */
-const quadsOf = (p: WinogradProblem): number => Math.ceil(tilesOf(p.region, tileOf(p)).count / 4);
+const quadsOf = (p: WinogradProblem, choice: Side): number => Math.ceil(tilesOf(p.region, tileOf(p, choice)).count / 4);
 
 /** Rows of tiles that are shared out. If the last row reaches back into the one before, both go together, so that no two threads write the same place. */
-function rowUnits(p: WinogradProblem): number {
-  const rows = tilesOf(p.region, tileOf(p)).y;
-  return p.region.h % outputsOf(p.taps) === 0 ? rows : Math.max(1, rows - 1);
+function rowUnits(p: WinogradProblem, choice: Side): number {
+  const rows = tilesOf(p.region, tileOf(p, choice)).y;
+  return p.region.h % outputsOf(p, choice) === 0 ? rows : Math.max(1, rows - 1);
 }
 
 function itemsOf(p: WinogradProblem, choice: WinogradChoice): number {
-  return choice.split.by === "tiles" ? Math.ceil(rowUnits(p) / choice.split.rows) : groupsOf(p, choice);
+  return choice.split.by === "tiles" ? Math.ceil(rowUnits(p, choice) / choice.split.rows) : groupsOf(p, choice);
 }
 
 /** At each point a panel of transformed inputs comes back for each block of filters, which come back for each panel. */
-function reuseOf(p: WinogradProblem, { tiles, product }: WinogradChoice): Reuse {
-  const quads = quadsOf(p);
+function reuseOf(p: WinogradProblem, choice: WinogradChoice): Reuse {
+  const { tiles, product } = choice;
+  const quads = quadsOf(p, choice);
   return { walks: Math.ceil((4 * quads) / tiles), tile: 4 * p.channels * (4 * product.tile.vectors + product.filters), scattered: 0 };
 }
 
@@ -107,30 +122,23 @@ export const f32Winograd = defineKernel<WinogradProblem, WinogradChoice>({
   name: "f32-winograd",
   backend: "wasm",
   operands: (p) => ["x", "w", ...(p.bias ? ["bias"] : []), ...(p.residual ? ["residual"] : []), "scratch", "y"],
-  choices(p, target) {
-    const units = rowUnits(p);
-    const quads = quadsOf(p);
-    const split: WinogradChoice["split"] = units >= 6 ? { by: "tiles", rows: Math.ceil(units / maxItems) } : { by: "filters" };
-    return productsFor(p, quads, target).flatMap((product) => {
-      const { filters, tile: shape } = product;
-      const group = split.by === "tiles" ? Math.ceil(Math.min(p.m, 48) / filters) * filters : evenGroup(p.m, filters);
-      const columns = new Set([1, 2, 3, 4, 6, 8].map((n) => Math.min(n, Math.ceil(quads / shape.vectors))));
-      const blocks = [...columns].map((n) => ({ tiles: 4 * shape.vectors * n, group }));
-      return blocks.filter((block, i) => i === 0 || slotOf(p, block).bytes < slotLimit).map((block): WinogradChoice => ({ ...block, product, split }));
-    });
-  },
+  choices: (p, target) => (p.taps === 3 ? [{}, { side: 4 } as const] : [{}]).flatMap((side) => choicesOf(p, side, target)),
   cost(p, choice, target) {
     const { tiles, group, product } = choice;
     const { vectors } = product.tile;
-    const quads = quadsOf(p);
+    const points = pointsOf(choice);
+    const quads = quadsOf(p, choice);
     const columns = Math.ceil(quads / vectors);
     const blocks = Math.ceil((4 * quads) / tiles);
     const productCost = (filters: number) => (filters === 0 ? 0 : f32Gemm.cost(productOf(p, { tiles: 4 * vectors, vectors }, filters), product, target));
     const products = Math.floor(p.m / group) * productCost(group) + productCost(p.m % group);
     // Each block reads all weights again; more than the second-level cache holds come slowly.
-    const weightBytes = winogradPoints * 4 * p.m * p.channels;
+    const weightBytes = points * 4 * p.m * p.channels;
     const loads = weightBytes > 600_000 ? (weightBytes * blocks) / 16 : 0;
-    return winogradPoints * products * columns + loads + 2000 * blocks + quads * (p.channels * 130 + p.m * 120);
+    // The first time they come from afar; what a direct convolution reads, too, does not count.
+    const first = weightBytes > 600_000 ? 0.75 * weightBytes * (1 - p.taps ** 2 / points) : 0;
+    const transforms = points === 36 ? p.channels * 130 + p.m * 120 : p.channels * 60 + p.m * 45;
+    return points * products * columns + loads + first + 2000 * blocks + quads * transforms;
   },
   reuse: reuseOf,
   sharesLoads: (p, choice) => f32Gemm.sharesLoads?.(productOf(p, shapeOf(choice), p.m), choice.product) === true,
@@ -139,7 +147,7 @@ export const f32Winograd = defineKernel<WinogradProblem, WinogradChoice>({
   items: itemsOf,
   emit(context, p, choice) {
     const { fn, operand, begin, end } = context;
-    const { x: columns, y: rows, count } = tilesOf(p.region, tileOf(p));
+    const { x: columns, y: rows, count } = tilesOf(p.region, tileOf(p, choice));
     const slot = slotOf(p, choice);
     const { split } = choice;
     fn.if(i32.ltS(begin, end), () => {
@@ -166,6 +174,19 @@ export const f32Winograd = defineKernel<WinogradProblem, WinogradChoice>({
     });
   },
 });
+
+function choicesOf(p: WinogradProblem, side: Side, target: Target): WinogradChoice[] {
+  const units = rowUnits(p, side);
+  const quads = quadsOf(p, side);
+  const split: WinogradChoice["split"] = units >= 6 ? { by: "tiles", rows: Math.ceil(units / maxItems) } : { by: "filters" };
+  return productsFor(p, quads, target).flatMap((product) => {
+    const { filters, tile: shape } = product;
+    const group = split.by === "tiles" ? Math.ceil(Math.min(p.m, 48) / filters) * filters : evenGroup(p.m, filters);
+    const columns = new Set([1, 2, 3, 4, 6, 8].map((n) => Math.min(n, Math.ceil(quads / shape.vectors))));
+    const blocks = [...columns].map((n) => ({ ...side, tiles: 4 * shape.vectors * n, group }));
+    return blocks.filter((block, i) => i === 0 || slotOf(p, block).bytes < slotLimit).map((block): WinogradChoice => ({ ...block, product, split }));
+  });
+}
 
 /** Filters a group such that two and four threads get equal shares as far as possible, large ones rather than small ones. */
 function evenGroup(m: number, filters: number): number {
@@ -204,7 +225,7 @@ function emitOffsets({ fn }: EmitContext, p: WinogradProblem, choice: WinogradCh
   const end = fn.let(i32.add(entry, i32.shl(quads, i32.const(4))));
   fn.doWhile(
     () => {
-      setTileOffsets(fn, p.region, tileOf(p), fn.let(i32.select(index, i32.sub(last, i32.const(1)), i32.ltS(index, last))), inOffset, outOffset);
+      setTileOffsets(fn, p.region, tileOf(p, choice), fn.let(i32.select(index, i32.sub(last, i32.const(1)), i32.ltS(index, last))), inOffset, outOffset);
       fn.storeI32(entry, inOffset);
       fn.storeI32(entry, outOffset, 4 * choice.tiles);
       fn.set(index, i32.add(index, i32.const(1)));
@@ -221,14 +242,17 @@ function emitPanelOffsets({ fn }: EmitContext, p: WinogradProblem, choice: Winog
     fn.storeI32(scratch, i32.const(16 * (Math.floor(quad / vectors) * p.channels * vectors + (quad % vectors))), 8 * choice.tiles + 16 * quad);
 }
 
-const six: Six<number> = [0, 1, 2, 3, 4, 5];
 const four: Four<number> = [0, 1, 2, 3];
+
+/** Indices along a side of a transformed tile. */
+const along = (choice: Side): number[] => Array.from({ length: sideOf(choice) }, (_, i) => i);
 
 /** V = Bᵀ d B for all channels and tiles of the block: [point][panel][channel][tile]. */
 function prepareInput({ fn, target, operand }: EmitContext, p: WinogradProblem, choice: WinogradChoice, scratch: Local<"i32">, quads: Local<"i32">): () => void {
   const { inputs, inputStride } = slotOf(p, choice);
+  const side = sideOf(choice);
   return () => {
-    const transform = inputTransform(fn, target);
+    const transform = inputTransform(fn, target, side);
     const plane = fn.let(operand("x"));
     const row = fn.let(i32.add(scratch, i32.const(inputs)));
     const channels = fn.let(i32.const(p.channels));
@@ -239,12 +263,12 @@ function prepareInput({ fn, target, operand }: EmitContext, p: WinogradProblem, 
         fn.doWhile(
           () => {
             const tiles = mapFour(four, (t) => fn.let(i32.add(plane, i32.load(entry, 4 * t))));
-            const rows = mapSix(six, (r) => {
+            const rows = along(choice).map((r) => {
               const at = (column: number) => mapFour(four, (t) => fn.let(v128.load(tiles[t] as I32, 4 * (r * p.region.inPitch + column))));
-              return mapSix(transform([...transpose(fn, at(0)), ...transposeHigh(fn, at(2))]), (v) => fn.let(v));
+              return transform([...transpose(fn, at(0)), ...(side === 6 ? transposeHigh(fn, at(2)) : [])]).map((v) => fn.let(v));
             });
             const to = fn.let(i32.add(row, i32.load(entry, 8 * choice.tiles)));
-            for (const j of six) transform(mapSix(rows, (row) => row[j] as Local<"v128">)).forEach((v, i) => fn.store(to, v, (i * 6 + j) * inputStride));
+            for (const j of along(choice)) transform(rows.map((row) => row[j] as Local<"v128">)).forEach((v, i) => fn.store(to, v, (i * side + j) * inputStride));
             fn.set(entry, i32.add(entry, i32.const(16)));
           },
           () => i32.ltU(entry, end),
@@ -267,7 +291,7 @@ function prepareProducts(context: EmitContext, p: WinogradProblem, choice: Winog
   const { vectors } = choice.product.tile;
   return (group) => {
     const x = fn.let(i32.add(scratch, i32.const(inputs)));
-    const w = fn.let(i32.add(operand("w"), i32.mul(group, i32.const(4 * winogradPoints * choice.group * p.channels))));
+    const w = fn.let(i32.add(operand("w"), i32.mul(group, i32.const(4 * pointsOf(choice) * choice.group * p.channels))));
     const y = fn.let(i32.add(scratch, i32.const(sums)));
     const operands = new Map<string, Local<"i32">>([
       ["x", x],
@@ -278,7 +302,7 @@ function prepareProducts(context: EmitContext, p: WinogradProblem, choice: Winog
     const end = fn.let(i32.divU(i32.add(quads, i32.const(vectors - 1)), i32.const(vectors)));
     /** `count` filters: so many whole blocks of the product's, and one of the `rest`. */
     const products = (count: I32, blocks: I32, rest: number) => {
-      const points = fn.let(i32.const(winogradPoints));
+      const points = fn.let(i32.const(pointsOf(choice)));
       const pointBytes = fn.let(i32.mul(count, i32.const(4 * p.channels)));
       fn.doWhile(
         () => {
@@ -324,8 +348,9 @@ function prepareOutput(
 ): (group: Local<"i32">) => void {
   const slot = slotOf(p, choice);
   return (group) => {
-    const outputs = outputsOf(p.taps);
-    const transform = outputTransform(fn, target, outputs);
+    const side = sideOf(choice);
+    const outputs = outputsOf(p, choice);
+    const transform = outputTransform(fn, target, side, outputs);
     const filter = fn.let(i32.mul(group, i32.const(choice.group)));
     const stop = fn.let(i32.add(filter, i32.const(choice.group)));
     if (p.m % choice.group !== 0) fn.set(stop, i32.select(stop, i32.const(p.m), i32.ltS(stop, i32.const(p.m))));
@@ -338,11 +363,11 @@ function prepareOutput(
       const end = fn.let(i32.add(entry, i32.shl(quads, i32.const(4))));
       fn.doWhile(
         () => {
-          const columns = mapSix(six, (j) => transform(mapSix(six, (i) => v128.load(from, (i * 6 + j) * slot.sumStride))).map((v) => fn.let(v)));
+          const columns = along(choice).map((j) => transform(along(choice).map((i) => v128.load(from, (i * side + j) * slot.sumStride))).map((v) => fn.let(v)));
           const tiles = mapFour(four, (t) => fn.let(i32.add(plane, i32.load(entry, 4 * (choice.tiles + t)))));
           // Upwards: where tiles overlap, the later one has the last word, however tiles fall into vectors.
           for (let i = outputs - 1; i >= 0; i--) {
-            const sums = transform(mapSix(columns, (column) => column[i] as V128)).map((v) => fn.let(bias === undefined ? v : f32x4.add(v, bias)));
+            const sums = transform(columns.map((column) => column[i] as V128)).map((v) => fn.let(bias === undefined ? v : f32x4.add(v, bias)));
             // Lanes behind a tile's outputs are not stored.
             transpose(
               fn,

@@ -245,18 +245,7 @@ f32-window wasm-x64-relaxed ssilp2hpk6nb 1 - {0,false,{7,1}}
 f32-window wasm-x64-relaxed udb052iaecf7 1 - {0,true,{7,2}}
 f32-window wasm-x64-relaxed un2osf11myyxz 1 - {0,false,{7,1}}
 f32-window wasm-x64-relaxed yj8jwb18e862h 1 - {0,false,{2,2}}
-f32-winograd wasm-x64-relaxed 1avs66c1obc0ld 1 - {66,{1,6,tiles,unrolled,{1,2}},{filters},8}
-f32-winograd wasm-x64-relaxed 1jq8tba19tgu28 1 - {36,{1,6,tiles,unrolled,{1,2}},{tiles,3},32}
-f32-winograd wasm-x64-relaxed 1xdr2rocfoqcj 1 - {48,{1,3,tiles,unrolled,{1,3}},{tiles,1},48}
-f32-winograd wasm-x64-relaxed 4rr17t1o3t4gq 1 - {48,{1,6,tiles,unrolled,{1,2}},{tiles,2},48}
-f32-winograd wasm-x64-relaxed cuiu7k14ttrz2 1 - {48,{1,3,tiles,unrolled,{1,3}},{tiles,1},48}
 f32-winograd wasm-x64-relaxed factor 1
-f32-winograd wasm-x64-relaxed jjt1k21nqfmu1 1 - {48,{1,6,tiles,unrolled,{1,2}},{tiles,1},64}
-f32-winograd wasm-x64-relaxed lyz2lfgclj2m 1 - {64,{1,8,tiles,unrolled,{1,1}},{filters},4}
-f32-winograd wasm-x64-relaxed p8oevd1rzflce 1 - {48,{1,3,tiles,unrolled,{1,3}},{tiles,1},48}
-f32-winograd wasm-x64-relaxed q4f5xnhnlk9s 1 - {48,{1,6,tiles,unrolled,{1,2}},{tiles,1},32}
-f32-winograd wasm-x64-relaxed tzlp6kn3px00 1 - {48,{1,8,tiles,unrolled,{1,1}},{filters},4}
-f32-winograd wasm-x64-relaxed y4n7wf19g8jjb 1 - {48,{1,6,tiles,unrolled,{1,2}},{tiles,3},32}
 x32-copy wasm-x64-relaxed 1cgo65i1wl87a 1 - {}
 x32-copy wasm-x64-relaxed 6uydov1lflndw 1 - {}
 x32-copy wasm-x64-relaxed 8kgou01gb2k3a 1 - {}
