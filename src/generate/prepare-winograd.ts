@@ -140,7 +140,7 @@ function storeFour(fn: FunctionBuilder, side: TileSide, sources: readonly I32[],
   const columns = [0, 1, 2].map((j) => filterVectors(fn, side, g[j] as V128, g[3 + j] as V128, g[6 + j] as V128));
   const to = fn.let(place);
   for (let i = 0; i < side; i++) {
-    const [u0, u1, u2] = columns.map((column) => column[i]) as [V128, V128, V128];
+    const [u0, u1, u2] = columns.map((column) => column[i] as V128) as [V128, V128, V128];
     for (const u of filterVectors(fn, side, u0, u1, u2)) {
       fn.store(to, u);
       fn.set(to, i32.add(to, pointStep));
