@@ -19,7 +19,7 @@ test("the text of a small net", () => {
       prepare scale@8704 = expand of scale: dense
       prepare b@8768 = expand of b: dense
       prepare wᵀ@8832 = expand of wᵀ: dense
-      pool: pool~@9152 ⊃ f32-window(x@9344) {kind: max, channels: 2, inStride: 16, outStride: 16, taps: [0, 1, 4, 5], region: {h: 2, w: 4, inPitch: 8, outPitch: 6}, columnStep: 2, border: {rows: 4, columns: 4, top: 0, left: 0, value: -Infinity, rowStep: 2, taps: [[0, 0], [0, 1], [1, 0], [1, 1]]}, scale: 1, multiplier: 1, bias: false, residual: false, activation: none} by {tile: {rows: 2, vectors: 1}, ahead: 0, shifts: false}
+      pool: pool~@9152 ⊃ f32-window(x@9344) {kind: max, channels: 2, inStride: 16, outStride: 16, taps: [0, 1, 4, 5], rowTaps: 2, region: {h: 2, w: 4, inPitch: 8, outPitch: 6}, columnStep: 2, border: {rows: 4, columns: 4, top: 0, left: 0, value: -Infinity, rowStep: 2, taps: [[0, 0], [0, 1], [1, 0], [1, 1]]}, scale: 1, multiplier: 1, bias: false, residual: false, activation: none} by {tile: {rows: 2, vectors: 1}, ahead: 0, shifts: false}
       pool: pool@9344 = x32-copy(pool~@9152) {dims: [{size: 1, strides: [32, 8]}, {size: 2, strides: [16, 4]}, {size: 2, strides: [6, 2]}, {size: 2, strides: [1, 1]}]}
       scale: join@9152 = f32-map(pool@9344, scale@8704) {dims: [{size: 2, strides: [4, 1, 4]}, {size: 2, strides: [2, 0, 2]}, {size: 2, strides: [1, 0, 1]}, {size: 1, strides: [0, 0, 0]}], expr: mul(x0, max(x1, 0)), inputs: [f32, f32], output: f32, domain: f32}
       join: join@9152+8 ⊃ x32-copy(pool@9344) {dims: [{size: 1, strides: [8, 16]}, {size: 2, strides: [4, 4]}, {size: 2, strides: [2, 2]}, {size: 2, strides: [1, 1]}]}

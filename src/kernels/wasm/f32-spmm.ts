@@ -56,6 +56,15 @@ export interface SpmmChoice {
 /** Tiles of a work item, where threads share out tiles: as many as keep the parts of `scratch` that hold packed tiles few. */
 const tilesOfItem = (p: SpmmProblem, { tile, packed }: SpmmChoice): number => (packed ? Math.ceil(tilesOf(p.region, tile).count / 64) : 1);
 
+/**
+ * Parts of the filters in which a tile is shared out. Of an odd number of tiles, if they are few, two or four threads cannot have equal shares; where each part would put the tile together
+ * again, they do without.
+ */
+function partsOf(p: SpmmProblem, { tile, packed, filters, split }: SpmmChoice): 1 | 2 {
+  const { count } = tilesOf(p.region, tile);
+  return split === "tiles" && !packed && count % 2 === 1 && count < 16 && p.m / filters >= 8 ? 2 : 1;
+}
+
 /** Elements of the sums that wait for the next pass. */
 const sumsSize = (p: SpmmProblem, choice: SpmmChoice): number => (passesOf(p, choice) === 1 ? 0 : p.m * choice.tile.rows * choice.tile.vectors * 4);
 
@@ -75,10 +84,9 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
   amount: "nonZeros",
   digest: (p) => ({ ...p, nonZeros: roundedCount(p.nonZeros) }),
   sharesLoads: (_, choice) => choice.filters > 1,
-  items: (p, choice) => (choice.split === "tiles" ? Math.ceil(tilesOf(p.region, choice.tile).count / tilesOfItem(p, choice)) : p.m / choice.filters),
+  items: (p, choice) => (choice.split === "tiles" ? partsOf(p, choice) * Math.ceil(tilesOf(p.region, choice.tile).count / tilesOfItem(p, choice)) : p.m / choice.filters),
   emit(context, p, choice) {
     const { fn, begin, end, operand } = context;
-    const tile = fn.local("i32");
     const inOffset = fn.local("i32");
     const outOffset = fn.local("i32");
     const all = choice.split === "tiles";
@@ -90,15 +98,23 @@ export const f32Spmm = defineKernel<SpmmProblem, SpmmChoice>({
     fn.set(lastOf, perItem === 1 ? end : i32.mul(end, i32.const(perItem)));
     if (tiles % perItem !== 0) fn.set(lastOf, i32.select(lastOf, i32.const(tiles), i32.ltS(lastOf, i32.const(tiles))));
     const [firstTile, lastTile] = all ? [perItem === 1 ? begin : i32.mul(begin, i32.const(perItem)), lastOf] : [i32.const(0), i32.const(tiles)];
-    const [firstRow, lastRow] = all ? [i32.const(0), i32.const(rows)] : [begin, end];
+    const parts = partsOf(p, choice);
+    const half = i32.const(Math.ceil(rows / 2));
+    const [firstRow, lastRow] = parts === 2 ? [fn.local("i32"), fn.local("i32")] : all ? [i32.const(0), i32.const(rows)] : [begin, end];
     // The sums of a row lie at its place in the part of the first item, behind the packed tile.
     const room = packedSize(p, choice);
     const partBytes = 4 * (room + sumsSize(p, choice));
     const part = partBytes === 0 ? undefined : fn.let(all ? i32.add(operand("scratch"), i32.mul(begin, i32.const(partBytes))) : operand("scratch"));
     const packed = choice.packed ? part : undefined;
     const sums = passes === 1 || part === undefined ? undefined : fn.let(i32.add(part, i32.const(4 * room)));
-    fn.set(tile, firstTile);
-    fn.for(tile, lastTile, 1, () => {
+    const item = fn.let(firstTile);
+    fn.for(item, lastTile, 1, () => {
+      if (parts === 2) {
+        const odd = fn.let(i32.and(item, i32.const(1)));
+        fn.set(firstRow as Local<"i32">, i32.select(half, i32.const(0), odd));
+        fn.set(lastRow as Local<"i32">, i32.select(i32.const(rows), half, odd));
+      }
+      const tile = parts === 2 ? fn.let(i32.shrU(item, i32.const(1))) : item;
       setTileOffsets(fn, p.region, choice.tile, tile, inOffset, outOffset);
       const walk = { firstRow, lastRow, inOffset, outOffset, packed };
       if (sums === undefined) return emitPass(context, p, choice, walk, i32.const(0), undefined, true);
