@@ -16,6 +16,7 @@ import { hoistClamp } from "./hoist-clamp.ts";
 import { mergeConstants } from "./merge-constants.ts";
 import { mergeMovements } from "./merge-movements.ts";
 import { type Pass, rulePass } from "./pass.ts";
+import { reorderAveragePool } from "./reorder-average-pool.ts";
 import { useGlobalAveragePool } from "./use-global-average-pool.ts";
 
 export { eliminateDeadNodes } from "./eliminate-dead-nodes.ts";
@@ -33,6 +34,7 @@ export const passes: readonly Pass[] = [
   fusePad,
   foldBatchNorm,
   foldScaleShift,
+  reorderAveragePool,
   fuseResidual,
   hoistClamp,
   fuseActivation,
