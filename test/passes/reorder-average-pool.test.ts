@@ -59,7 +59,7 @@ describe("reorder-average-pool", () => {
     expect(opsOf({ kernel: 3 })).toEqual(["AveragePool", "Conv", "Relu"]);
     expect(opsOf({ countIncludePad: true })).toEqual(["AveragePool", "Conv", "Relu"]);
     expect(opsOf({ countIncludePad: true, bias: false })).toEqual(["Conv", "AveragePool", "Relu"]);
-    expect(opsOf({ countIncludePad: true, pad: 0, order: "conv, pool" })).toEqual(["AveragePool", "Conv", "Relu"]);
+    expect(opsOf({ countIncludePad: true, pad: 0, order: "conv, pool", stride: 2, channels: 4, filters: 6 })).toEqual(["AveragePool", "Conv", "Relu"]);
     const read = build({});
     read.output("pooled", read.resultOf(0));
     const graph = read.finish();
