@@ -58,6 +58,8 @@ const outputsOf = ({ taps }: WinogradProblem, choice: Side): number => sideOf(ch
 const tileOf = (p: WinogradProblem, choice: Side): Tile => ({ rows: outputsOf(p, choice), vectors: outputsOf(p, choice) / 4 });
 
 const maxItems = 16;
+/** Bytes of a second-level cache, of phones too. */
+const nearBytes = 512_000;
 /** Bytes of a thread's part of a block: what a second-level cache holds, or a little more, so that weights are read less often. */
 const slotLimit = 1_400_000;
 
@@ -137,8 +139,10 @@ export const f32Winograd = defineKernel<WinogradProblem, WinogradChoice>({
     const loads = weightBytes > 600_000 ? (weightBytes * blocks) / 16 : 0;
     // The first time they come from afar; what a direct convolution reads, too, does not count.
     const first = weightBytes > 600_000 ? 0.75 * weightBytes * (1 - p.taps ** 2 / points) : 0;
+    // A block that a second-level cache does not hold is written and read again from afar.
+    const afar = (blocks * Math.max(0, slotOf(p, choice).bytes - nearBytes)) / 10;
     const transforms = points === 36 ? p.channels * 130 + p.m * 120 : p.channels * 60 + p.m * 45;
-    return points * products * columns + loads + first + 2000 * blocks + quads * transforms;
+    return points * products * columns + loads + first + afar + 2000 * blocks + quads * transforms;
   },
   reuse: reuseOf,
   sharesLoads: (p, choice) => f32Gemm.sharesLoads?.(productOf(p, shapeOf(choice), p.m), choice.product) === true,
