@@ -4,7 +4,7 @@ import { i32Params, type ModuleBuilder } from "../codegen/wasm/module.ts";
 import { filterTransform, type TileSide, transpose, transposeHigh, type WinogradFilters, type WinogradTaps } from "../kernels/winograd.ts";
 
 /** Taps a side of each phase; where fewer are left, the last are 0. */
-export const phaseTaps = ({ kernel, stride }: Pick<WinogradFilters, "kernel" | "stride">): number => Math.ceil(kernel / stride);
+const phaseTaps = ({ kernel, stride }: Pick<WinogradFilters, "kernel" | "stride">): number => Math.ceil(kernel / stride);
 
 interface Filters {
   readonly from: Local<"i32">;
@@ -42,8 +42,7 @@ export function emitWinograd(builder: ModuleBuilder, shape: WinogradFilters): Fu
       fn.set(width, i32.shrU(target.channelStep, i32.const(2)));
       const source = fn.let(i32.add(from, i32.mul(row, filterStride)));
       const each = () => transformEach(fn, shape, source, width, channels, filterStride, target);
-      if (shape.kernel === 3 && shape.stride === 1 && shape.side === 6)
-        fn.if(i32.ltU(width, i32.const(4)), each, () => transformFours(fn, shape.side, source, width, channels, filterStride, target));
+      if (shape.kernel === 3 && shape.stride === 1) fn.if(i32.ltU(width, i32.const(4)), each, () => transformFours(fn, shape.side, source, width, channels, filterStride, target));
       else each();
       fn.set(row, i32.add(row, width));
     });

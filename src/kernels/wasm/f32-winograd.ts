@@ -58,8 +58,10 @@ const outputsOf = ({ taps }: WinogradProblem, choice: Side): number => sideOf(ch
 const tileOf = (p: WinogradProblem, choice: Side): Tile => ({ rows: outputsOf(p, choice), vectors: outputsOf(p, choice) / 4 });
 
 const maxItems = 16;
+
 /** Bytes of a second-level cache, of phones too. */
 const nearBytes = 512_000;
+
 /** Bytes of a thread's part of a block: what a second-level cache holds, or a little more, so that weights are read less often. */
 const slotLimit = 1_400_000;
 
@@ -355,6 +357,8 @@ function prepareOutput(
     const side = sideOf(choice);
     const outputs = outputsOf(p, choice);
     const transform = outputTransform(fn, target, side, outputs);
+    // No more than a tile has: behind the last one memory may end.
+    const loadOutputs = outputs === 4 ? v128.load : v128.load64Zero;
     const filter = fn.let(i32.mul(group, i32.const(choice.group)));
     const stop = fn.let(i32.add(filter, i32.const(choice.group)));
     if (p.m % choice.group !== 0) fn.set(stop, i32.select(stop, i32.const(p.m), i32.ltS(stop, i32.const(p.m))));
@@ -378,7 +382,7 @@ function prepareOutput(
               mapFour(four, (k) => sums[k] ?? (sums[0] as V128)),
             ).forEach((v, t) => {
               const offset = 4 * i * p.region.outPitch;
-              if (p.residual) fn.set(v, f32x4.add(v, v128.load(i32.add(operand("residual"), tiles[t] as I32), offset)));
+              if (p.residual) fn.set(v, f32x4.add(v, loadOutputs(i32.add(operand("residual"), tiles[t] as I32), offset)));
               emitActivation(fn, target, p.activation, v);
               fn.storeLanes(i32.add(operand("y"), tiles[t] as I32), v, outputs, offset);
             });
