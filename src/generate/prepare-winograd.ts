@@ -1,16 +1,14 @@
 import { type F32, f32, f32x4, type I32, i32, type V128, v128 } from "../codegen/wasm/code.ts";
 import type { FunctionBuilder, FunctionRef, Local } from "../codegen/wasm/function.ts";
 import { i32Params, type ModuleBuilder } from "../codegen/wasm/module.ts";
-import { filterTransform, type TileSide, transpose, transposeHigh, type WinogradFilters, type WinogradTaps } from "../kernels/winograd.ts";
-
-/** Taps a side of each phase; where fewer are left, the last are 0. */
-const phaseTaps = ({ kernel, stride }: Pick<WinogradFilters, "kernel" | "stride">): number => Math.ceil(kernel / stride);
+import { filterTransform, type TileSide, tapsOf, transpose, transposeHigh, type WinogradFilters, type WinogradTaps } from "../kernels/winograd.ts";
 
 interface Filters {
   readonly from: Local<"i32">;
   readonly to: Local<"i32">;
   readonly m: Local<"i32">;
-  readonly channels: I32;
+  /** A phase is one. */
+  readonly channels: Local<"i32">;
   /** Filters a block. */
   readonly filters: Local<"i32">;
   /** Filters a group. */
@@ -29,50 +27,52 @@ interface Target {
  * f32-winograd reads them.
  */
 export function emitWinograd(builder: ModuleBuilder, shape: WinogradFilters): FunctionRef {
-  const phases = shape.stride ** 2;
-  const filterBytes = 4 * shape.kernel ** 2;
+  const { kernel, stride, side } = shape;
   return builder.function(i32Params(6), (fn, ...params) => {
     const [from, to, m, channels, filters, group] = params as [Local<"i32">, Local<"i32">, Local<"i32">, Local<"i32">, Local<"i32">, Local<"i32">];
     const row = fn.let(i32.const(0));
     const target: Target = { at: fn.local("i32"), channelStep: fn.local("i32"), pointStep: fn.local("i32") };
     const width = fn.local("i32");
-    const filterStride = fn.let(i32.mul(channels, i32.const(filterBytes)));
+    const filterStride = fn.let(i32.mul(channels, i32.const(filterBytes(shape))));
+    const outChannels = stride === 1 ? channels : fn.let(i32.mul(channels, i32.const(stride ** 2)));
     fn.while(i32.ltU(row, m), () => {
-      setTarget(fn, { from, to, m, channels: phases === 1 ? channels : i32.mul(channels, i32.const(phases)), filters, group }, shape.side ** 2, row, target);
+      setTarget(fn, { from, to, m, channels: outChannels, filters, group }, side ** 2, row, target);
       fn.set(width, i32.shrU(target.channelStep, i32.const(2)));
       const source = fn.let(i32.add(from, i32.mul(row, filterStride)));
       const each = () => transformEach(fn, shape, source, width, channels, filterStride, target);
-      if (shape.kernel === 3 && shape.stride === 1) fn.if(i32.ltU(width, i32.const(4)), each, () => transformFours(fn, shape.side, source, width, channels, filterStride, target));
+      if (kernel === 3 && stride === 1) fn.if(i32.ltU(width, i32.const(4)), each, () => transformFours(fn, shape, source, width, channels, filterStride, target));
       else each();
       fn.set(row, i32.add(row, width));
     });
   });
 }
 
+/** Of one channel of a filter. */
+const filterBytes = ({ kernel }: WinogradFilters): number => 4 * kernel ** 2;
+
 /** A block of filters, one after the other. */
 function transformEach(fn: FunctionBuilder, shape: WinogradFilters, from: I32, width: I32, channels: I32, filterStride: I32, target: Target): void {
-  const taps = phaseTaps(shape) as WinogradTaps;
+  const taps = tapsOf(shape) as WinogradTaps;
+  const transform = filterTransform(taps, shape.side);
   const g = fn.locals("f32", taps ** 2);
   const first = fn.let(i32.const(0));
   fn.for(first, width, 1, () => {
     const source = fn.let(i32.add(from, i32.mul(first, filterStride)));
-    forEachChannel(fn, 4 * shape.kernel ** 2, [source], channels, first, target, (place) => {
-      if (shape.stride === 1) {
-        g.forEach((tap, t) => fn.set(tap, f32.load(source, 4 * t)));
-        storeTransformed(fn, filterTransform(taps, shape.side), g, place, target.pointStep);
-        return fn.set(place, i32.add(place, target.channelStep));
-      }
-      forEachPhase(fn, shape, g, source, () => {
-        storeTransformed(fn, filterTransform(taps, shape.side), g, place, target.pointStep);
+    forEachChannel(fn, shape, [source], channels, first, target, (place) =>
+      forEachPhase(fn, shape, taps, g, source, () => {
+        storeTransformed(fn, transform, g, place, target.pointStep);
         fn.set(place, i32.add(place, target.channelStep));
-      });
-    });
+      }),
+    );
   });
 }
 
 /** Sets the taps of each phase of the filter at `source`. */
-function forEachPhase(fn: FunctionBuilder, { kernel, stride }: WinogradFilters, g: readonly Local<"f32">[], source: I32, body: () => void): void {
-  const taps = phaseTaps({ kernel, stride });
+function forEachPhase(fn: FunctionBuilder, { kernel, stride }: WinogradFilters, taps: number, g: readonly Local<"f32">[], source: I32, body: () => void): void {
+  if (stride === 1) {
+    g.forEach((tap, t) => fn.set(tap, f32.load(source, 4 * t)));
+    return body();
+  }
   /** Phases whose last tap is in the filter. */
   const full = i32.const(kernel - stride * (taps - 1));
   const [y, x] = [fn.let(i32.const(0)), fn.let(i32.const(0))];
@@ -96,15 +96,15 @@ function forEachPhase(fn: FunctionBuilder, { kernel, stride }: WinogradFilters, 
 }
 
 /** A block of at least 4 filters, 4 at once. The last four may overlap with those before. */
-function transformFours(fn: FunctionBuilder, side: TileSide, from: I32, width: I32, channels: I32, filterStride: I32, target: Target): void {
+function transformFours(fn: FunctionBuilder, shape: WinogradFilters, from: I32, width: I32, channels: I32, filterStride: I32, target: Target): void {
   const start = fn.let(i32.const(0));
   fn.for(start, width, 4, () => {
     const last = i32.sub(width, i32.const(4));
     const first = fn.let(i32.select(start, last, i32.ltS(start, last)));
     const sources = [fn.let(i32.add(from, i32.mul(first, filterStride)))];
     for (let f = 1; f < 4; f++) sources.push(fn.let(i32.add(sources[f - 1] as I32, filterStride)));
-    forEachChannel(fn, 36, sources, channels, first, target, (place) => {
-      storeFour(fn, side, sources, place, target.pointStep);
+    forEachChannel(fn, shape, sources, channels, first, target, (place) => {
+      storeFour(fn, shape.side, sources, place, target.pointStep);
       fn.set(place, i32.add(place, target.channelStep));
     });
   });
@@ -113,7 +113,7 @@ function transformFours(fn: FunctionBuilder, side: TileSide, from: I32, width: I
 /** Walks the channels of filters that follow one another, the first of which is number `first` of its block; `body` moves the place on. */
 function forEachChannel(
   fn: FunctionBuilder,
-  filterBytes: number,
+  shape: WinogradFilters,
   sources: readonly Local<"i32">[],
   channels: I32,
   first: I32,
@@ -125,7 +125,7 @@ function forEachChannel(
   fn.doWhile(
     () => {
       body(place);
-      for (const source of sources) fn.set(source, i32.add(source, i32.const(filterBytes)));
+      for (const source of sources) fn.set(source, i32.add(source, i32.const(filterBytes(shape))));
       fn.set(left, i32.sub(left, i32.const(1)));
     },
     () => left,

@@ -26,6 +26,12 @@ export interface WinogradFilters {
   readonly side: TileSide;
 }
 
+/** Taps a side of the filters in each phase, where fewer are left with zeros behind them, if the transforms are made for so many. */
+export function tapsOf({ kernel, stride }: Pick<WinogradFilters, "kernel" | "stride">): WinogradTaps | undefined {
+  const taps = Math.ceil(kernel / stride);
+  return taps === 3 || taps === 4 || taps === 5 ? taps : undefined;
+}
+
 const finitePoints: Readonly<Record<TileSide, readonly number[]>> = { 4: [0, 1, -1], 6: [0, a, -a, b, -b] };
 
 /** G, n×r: the filter's polynomial at each point, divided by the product of the point's distances to the others. */

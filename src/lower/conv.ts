@@ -8,7 +8,7 @@ import { f32Gemm, type GemmChoice, type GemmProblem, type GemmWeights, weightSla
 import { f32Spmm, type SpmmChoice, type SpmmProblem, spmmScratch } from "../kernels/wasm/f32-spmm.ts";
 import { f32Winograd, pointsOf, type WinogradChoice, type WinogradProblem, winogradScratch } from "../kernels/wasm/f32-winograd.ts";
 import { streamBytes } from "../kernels/weight-stream.ts";
-import type { WinogradTaps } from "../kernels/winograd.ts";
+import { tapsOf, type WinogradTaps } from "../kernels/winograd.ts";
 import type { LoweringContext, Placed } from "./context.ts";
 import { type ConvProblem, finishConv, finishCost } from "./conv-problem.ts";
 import { groupOf, packNow, zerosOf } from "./filters.ts";
@@ -142,8 +142,7 @@ function winogradTapsOf(ctx: LoweringContext, { x, w, window }: ConvProblem): Wi
   const [kernel, stride] = [window.kernel[0], window.strides[0]];
   if (window.kernel[1] !== kernel || window.strides[1] !== stride || window.dilations.some((d) => d > 1)) return undefined;
   if (!ctx.options.winograd || !ctx.options.layout || !isConstant(w) || ctx.isBatched(x)) return undefined;
-  const taps = Math.ceil(kernel / stride);
-  return taps === 3 || taps === 4 || taps === 5 ? taps : undefined;
+  return tapsOf({ kernel, stride });
 }
 
 interface Operand {

@@ -20,22 +20,24 @@ function work(pool: Node, conv: Node, pooled: number, pixels: number): number {
   return pooled * elementCount(shapeOf(pool.outputs[0]).slice(2)) * elementCount(list(pool, "kernel")) + filters * channels * pixels;
 }
 
-/** Whether it is less work to convolve first, and nothing else but rounding changes. */
-function saves(pool: Node, conv: Node, order: "convolve first" | "pool first"): boolean {
+/** The order that is less work, if nothing else but rounding depends on it. */
+function cheaperOrder(pool: Node, conv: Node): "convolve first" | "pool first" | undefined {
   const [filters, channels] = shapeOf(conv.inputs[1]) as [number, number];
   const convolveFirst = work(pool, conv, filters, elementCount(shapeOf(pool.inputs[0]).slice(2)));
   const poolFirst = work(pool, conv, channels, elementCount(shapeOf(pool.outputs[0]).slice(2)));
   const commutes = conv.inputs[2] === undefined || keepsConstants(pool);
-  return commutes && (order === "convolve first" ? convolveFirst < poolFirst : poolFirst < convolveFirst);
+  if (!commutes || convolveFirst === poolFirst) return undefined;
+  return convolveFirst < poolFirst ? "convolve first" : "pool first";
 }
 
 /** Conv₁ₓ₁(AveragePool(x)) ⇒ AveragePool(Conv₁ₓ₁(x)), where the convolution leaves fewer channels to pool. */
 export const convolveFirstRule = rule({
   name: "convolve-first",
   match: opOf("Conv", "conv", [opOf("AveragePool", "pool", [any("x")], { once: true }), any("w"), maybe(any("b"))], { where: isPointwise }),
-  rewrite({ conv, pool, x, w, b }, rewriter) {
-    if (!saves(pool, conv, "convolve first")) return undefined;
-    return rewriter.replace("AveragePool", [rewriter.add("Conv", b === undefined ? [x, w] : [x, w, b], conv.attrs, conv.name)], pool.attrs, pool.name);
+  rewrite({ conv, pool, x }, rewriter) {
+    if (cheaperOrder(pool, conv) !== "convolve first") return undefined;
+    const convolved = rewriter.add("Conv", [x, ...conv.inputs.slice(1)], conv.attrs, conv.name);
+    return rewriter.replace("AveragePool", [convolved], pool.attrs, pool.name);
   },
 });
 
@@ -43,10 +45,10 @@ export const convolveFirstRule = rule({
 export const poolFirstRule = rule({
   name: "pool-first",
   match: opOf("AveragePool", "pool", [opOf("Conv", "conv", [any("x"), any("w"), maybe(any("b"))], { once: true, where: isPointwise })]),
-  rewrite({ conv, pool, x, w, b }, rewriter) {
-    if (!saves(pool, conv, "pool first")) return undefined;
+  rewrite({ conv, pool, x }, rewriter) {
+    if (cheaperOrder(pool, conv) !== "pool first") return undefined;
     const pooled = rewriter.add("AveragePool", [x], pool.attrs, pool.name);
-    return rewriter.replace("Conv", b === undefined ? [pooled, w] : [pooled, w, b], conv.attrs, conv.name);
+    return rewriter.replace("Conv", [pooled, ...conv.inputs.slice(1)], conv.attrs, conv.name);
   },
 });
 
